@@ -47,22 +47,22 @@ pub(crate) struct Sources<'a> {
 }
 
 /// True where the response is a stream: [`super::events::stream`] serves it.
-pub(crate) fn is_stream(asked: &PageQuery<'_>) -> bool {
-    asked.method == Method::GET && Page::of(asked.path).0 == Page::Events
+pub(crate) fn is_stream(query: &PageQuery<'_>) -> bool {
+    query.method == Method::GET && Page::of(query.path).0 == Page::Events
 }
 
 /// The response for every page except a stream.
 pub(crate) fn page_response(
-    asked: &PageQuery<'_>,
+    query: &PageQuery<'_>,
     forwarder: &Forwarder,
     sources: &Sources<'_>,
 ) -> Response<Bytes> {
-    if asked.method == Method::POST && asked.path == NONCE_PATH {
+    if query.method == Method::POST && query.path == NONCE_PATH {
         let nonce = forwarder.shared.nonces.give(Instant::now());
         let body = json!({ "api": API, "nonce": nonce });
         return respond(StatusCode::OK, "application/json", format!("{body}\n"));
     }
-    if ![Method::GET, Method::HEAD].contains(asked.method) {
+    if ![Method::GET, Method::HEAD].contains(query.method) {
         let mut response = refused(
             StatusCode::METHOD_NOT_ALLOWED,
             "these pages are read-only: use GET or HEAD",
@@ -71,11 +71,11 @@ pub(crate) fn page_response(
         response.headers_mut().insert(ALLOW, methods);
         return response;
     }
-    let (page, media) = Page::of(asked.path);
+    let (page, media) = Page::of(query.path);
     let api = Api {
         forwarder,
         started: sources.started,
-        query: asked.query,
+        query: query.query,
     };
     if let Some(found) = values(page, &api) {
         return match found {
@@ -85,7 +85,7 @@ pub(crate) fn page_response(
         };
     }
     if page == Page::Metrics {
-        let form = Exposition::negotiate(asked.accept);
+        let form = Exposition::negotiate(query.accept);
         return respond(StatusCode::OK, form.content_type(), (sources.metrics)(form));
     }
     match text(page, forwarder, sources) {

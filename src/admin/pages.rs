@@ -55,7 +55,7 @@ impl Default for Pages {
 impl Pages {
     /// The response to `request` from the current snapshot; a stream follows reloads.
     pub(crate) fn page(&self, current: &Current, request: PageRequest<'_>) -> HttpResponse {
-        let asked = PageQuery {
+        let query = PageQuery {
             method: request.method,
             path: request.path,
             query: request.query,
@@ -65,7 +65,7 @@ impl Pages {
                 .and_then(|value| value.to_str().ok())
                 .unwrap_or_default(),
         };
-        if is_stream(&asked) {
+        if is_stream(&query) {
             return self.stream(current, request);
         }
         let forwarder = &*current.get();
@@ -77,7 +77,7 @@ impl Pages {
             metrics: &|exposition| metrics(forwarder, exposition),
             certificate: &certificate,
         };
-        page_response(&asked, forwarder, &sources).map(full)
+        page_response(&query, forwarder, &sources).map(full)
     }
 
     fn stream(&self, current: &Current, request: PageRequest<'_>) -> HttpResponse {

@@ -87,7 +87,7 @@ pub(super) fn routes(root: &Section<'_, '_>, names: &mut UpstreamNames<'_>) -> V
         .collect();
     let mut replaced = BTreeMap::new();
     let mut routes = Vec::new();
-    let mut seen = RouteNames::default();
+    let mut earlier = RouteNames::default();
     for section in own {
         let name = section.string("name").unwrap_or_default();
         let like = known.iter().position(|known| *known == name);
@@ -98,7 +98,7 @@ pub(super) fn routes(root: &Section<'_, '_>, names: &mut UpstreamNames<'_>) -> V
                 section
             }
         };
-        let Some(route) = Route::read(section, root, names, &mut seen) else {
+        let Some(route) = Route::read(section, root, names, &mut earlier) else {
             continue;
         };
         match like.filter(|_| kept) {
@@ -106,11 +106,11 @@ pub(super) fn routes(root: &Section<'_, '_>, names: &mut UpstreamNames<'_>) -> V
             None => routes.push(route),
         }
     }
-    let mut seen = RouteNames::default();
+    let mut earlier = RouteNames::default();
     for (at, section) in built_in.into_iter().enumerate() {
         routes.extend(match replaced.remove(&at) {
             Some(route) => Some(route),
-            None if kept => Route::read(section, root, names, &mut seen),
+            None if kept => Route::read(section, root, names, &mut earlier),
             None => None,
         });
     }
@@ -141,15 +141,15 @@ impl Route {
         section: Section<'_, '_>,
         root: &Section<'_, '_>,
         names: &mut UpstreamNames<'_>,
-        seen: &mut RouteNames,
+        earlier: &mut RouteNames,
     ) -> Option<Self> {
-        let name = name(&section, &mut seen.names);
+        let name = name(&section, &mut earlier.names);
         let role = section
             .optional_choice("role", &Role::NAMES)
             .unwrap_or(Role::Other);
         let tls = section.optional_choice("tls", &TlsMode::NAMES);
         let ports = section.ports("ports");
-        let hosts = hosts::read(&section, tls, ports.as_ref(), &mut seen.hosts);
+        let hosts = hosts::read(&section, tls, ports.as_ref(), &mut earlier.hosts);
         let upstreams = upstreams(&section, tls, names);
         let resolve = overrides::read(section.section("resolve"), &hosts, &upstreams);
         let replay = section.optional_bool("replay");
@@ -232,7 +232,7 @@ pub(super) fn as_other_hosts<S: Serializer>(route: &Route, to: S) -> Result<S::O
 }
 
 /// The name, which must be valid and unique.
-fn name<'s>(section: &Section<'s, '_>, seen: &mut Vec<String>) -> Option<&'s str> {
+fn name<'s>(section: &Section<'s, '_>, earlier: &mut Vec<String>) -> Option<&'s str> {
     let name = section.string("name")?;
     let place = section.at("name");
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -240,10 +240,10 @@ fn name<'s>(section: &Section<'s, '_>, seen: &mut Vec<String>) -> Option<&'s str
         let hint = "letters, digits, `-`, `_` and `.`";
         place.problem(format!("{name:?} is not a name"), Some(hint));
     }
-    if seen.iter().any(|known| known == name) {
+    if earlier.iter().any(|known| known == name) {
         let hint = "names must be unique";
         place.problem(format!("two routes are named `{name}`"), Some(hint));
     }
-    seen.push(name.to_owned());
+    earlier.push(name.to_owned());
     Some(name)
 }

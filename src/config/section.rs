@@ -36,9 +36,9 @@ const SIZES: &str = "write a size like \"512 B\", \"64 KiB\", \"1 MiB\" or \"5 G
 
 /// A table of the config; [`Section::finish`] refuses the keys that no reader has requested.
 pub(super) struct Section<'s, 'a> {
-    top: Layer<'s, 'a>,
+    top_layer: Layer<'s, 'a>,
     below: Vec<Layer<'s, 'a>>,
-    asked: RefCell<BTreeSet<&'static str>>,
+    read_keys: RefCell<BTreeSet<&'static str>>,
     forbidden: RefCell<BTreeSet<String>>,
 }
 
@@ -57,22 +57,22 @@ impl<'s, 'a> Section<'s, 'a> {
         Self::of(layer(source), below.map(layer).into_iter().collect())
     }
 
-    fn of(top: Layer<'s, 'a>, below: Vec<Layer<'s, 'a>>) -> Self {
+    fn of(top_layer: Layer<'s, 'a>, below: Vec<Layer<'s, 'a>>) -> Self {
         Self {
-            top,
+            top_layer,
             below,
-            asked: RefCell::default(),
+            read_keys: RefCell::default(),
             forbidden: RefCell::default(),
         }
     }
 
     fn layers(&self) -> impl Iterator<Item = &Layer<'s, 'a>> {
-        iter::once(&self.top).chain(&self.below)
+        iter::once(&self.top_layer).chain(&self.below)
     }
 
     /// The first layer that has the key, and its value there.
     fn find(&self, key: &'static str) -> Option<(&Layer<'s, 'a>, &'s Spanned<DeValue<'a>>)> {
-        self.asked.borrow_mut().insert(key);
+        self.read_keys.borrow_mut().insert(key);
         self.layers()
             .find_map(|layer| Some((layer, layer.get(key)?)))
     }
@@ -84,12 +84,12 @@ impl<'s, 'a> Section<'s, 'a> {
 
     /// True where the file itself has this section, not only the built-in text.
     pub(super) fn is_of_the_file(&self) -> bool {
-        !self.top.source.is_built_in()
+        !self.top_layer.source.is_built_in()
     }
 
     /// The location of the section.
     pub(super) fn place(&self) -> Location<'s, 'a> {
-        let layer = &self.top;
+        let layer = &self.top_layer;
         layer.place(layer.name.clone(), layer.span.clone())
     }
 
@@ -99,7 +99,9 @@ impl<'s, 'a> Section<'s, 'a> {
             Some((layer, value)) if !layer.source.is_built_in() || !self.is_of_the_file() => {
                 layer.place(layer.key(key), value.span())
             }
-            _ => self.top.place(self.top.key(key), self.top.span.clone()),
+            _ => self
+                .top_layer
+                .place(self.top_layer.key(key), self.top_layer.span.clone()),
         }
     }
 
@@ -115,7 +117,7 @@ impl<'s, 'a> Section<'s, 'a> {
 
     /// A table below, with all layers that have it.
     pub(super) fn section(&self, key: &'static str) -> Self {
-        self.asked.borrow_mut().insert(key);
+        self.read_keys.borrow_mut().insert(key);
         let mut layers = self.layers().filter_map(|layer| {
             let value = layer.get(key)?;
             if !value.get_ref().is_table() {
@@ -124,10 +126,10 @@ impl<'s, 'a> Section<'s, 'a> {
             Some(layer.below(layer.key(key), value))
         });
         match layers.next() {
-            Some(top) => Self::of(top, layers.collect()),
+            Some(top_layer) => Self::of(top_layer, layers.collect()),
             None => {
-                let (name, span) = (self.top.key(key), self.top.span.clone());
-                let source = self.top.source;
+                let (name, span) = (self.top_layer.key(key), self.top_layer.span.clone());
+                let source = self.top_layer.source;
                 let nothing = Layer {
                     source,
                     table: None,
@@ -142,16 +144,16 @@ impl<'s, 'a> Section<'s, 'a> {
     /// A table below that takes precedence over the table of the same name of `root`, source by source.
     pub(super) fn section_over(&self, key: &'static str, root: &Self) -> Self {
         let (own, general) = (self.section(key), root.section(key));
-        let mut layers: Vec<_> = iter::once(own.top)
+        let mut layers: Vec<_> = iter::once(own.top_layer)
             .chain(own.below)
-            .chain(iter::once(general.top))
+            .chain(iter::once(general.top_layer))
             .chain(general.below)
             .filter(|layer| layer.table.is_some())
             .collect();
         layers.sort_by_key(|layer| layer.source.is_built_in());
         let mut layers = layers.into_iter();
         match layers.next() {
-            Some(top) => Self::of(top, layers.collect()),
+            Some(top_layer) => Self::of(top_layer, layers.collect()),
             None => self.section(key),
         }
     }
@@ -308,16 +310,16 @@ impl<'s, 'a> Section<'s, 'a> {
 
     /// Refuses every key that no reader has requested.
     pub(super) fn finish(self) {
-        let asked = self.asked.borrow();
-        let valid: Vec<String> = asked.iter().map(|name| format!("`{name}`")).collect();
+        let read_keys = self.read_keys.borrow();
+        let valid: Vec<String> = read_keys.iter().map(|name| format!("`{name}`")).collect();
         let valid = valid.join(", ");
         for layer in self.layers() {
             for (name, _) in layer.table.into_iter().flatten() {
                 let text: &str = name.get_ref();
-                if asked.contains(text) || self.forbidden.borrow().contains(text) {
+                if read_keys.contains(text) || self.forbidden.borrow().contains(text) {
                     continue;
                 }
-                let hint = match nearest(text, asked.iter().copied()) {
+                let hint = match nearest(text, read_keys.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`? Valid keys: {valid}"),
                     None => format!("valid keys: {valid}"),
                 };

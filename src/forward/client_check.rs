@@ -56,7 +56,7 @@ impl Nonces {
 /// The response to a request for a valid nonce; `None` for every other request.
 pub(super) fn response<B>(
     request: &Request<B>,
-    asked: &ExchangeRequest,
+    exchange_request: &ExchangeRequest,
     nonces: &Nonces,
     now: Instant,
 ) -> Option<HttpResponse> {
@@ -65,8 +65,8 @@ pub(super) fn response<B>(
     if !nonces.knows(nonce, now) {
         return None;
     }
-    let front = asked.front.as_str();
-    tracing::debug!(%front, target = %asked.target, "client check answered");
+    let front = exchange_request.front.as_str();
+    tracing::debug!(%front, target = %exchange_request.target, "client check answered");
     let (content_type, body) = match below {
         // The response to `git ls-remote`: one ref, named after the nonce (gitprotocol-http, "Smart Clients").
         "info/refs" => (

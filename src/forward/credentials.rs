@@ -90,13 +90,13 @@ fn lasting<'v>(name: &HeaderName, value: &'v HeaderValue) -> &'v [u8] {
 /// Removes what a redirect brought along from another host out of a request on the reverse front.
 pub(crate) fn withhold(
     memory: &CredentialMemory,
-    asked: &ExchangeRequest,
+    exchange_request: &ExchangeRequest,
     headers: &mut HeaderMap,
 ) {
-    if asked.base.is_none() {
+    if exchange_request.base.is_none() {
         return;
     }
-    let origin = (asked.scheme, asked.target.clone());
+    let origin = (exchange_request.scheme, exchange_request.target.clone());
     let now = Instant::now();
     let names: Vec<HeaderName> = headers
         .keys()
@@ -123,7 +123,7 @@ pub(crate) fn withhold(
     }
     if !withheld.is_empty() {
         let fields = withheld.join(", ");
-        tracing::info!(host = %asked.target.host, port = asked.target.port, fields, "credentials of another host withheld after a redirect");
+        tracing::info!(host = %exchange_request.target.host, port = exchange_request.target.port, fields, "credentials of another host withheld after a redirect");
     }
 }
 

@@ -48,16 +48,16 @@ use crate::{
 /// A request, its destination and its progress.
 pub(crate) struct Exchange {
     pub(crate) forwarder: Arc<Forwarder>,
-    pub(crate) asked: ExchangeRequest,
+    pub(crate) exchange_request: ExchangeRequest,
     pub(crate) transfer: Transfer,
     pub(crate) outgoing: OutgoingRequest,
     pub(crate) plan: UpstreamPlan,
     /// What the response promised, where its rest can be requested.
-    part: Option<PartialResponse>,
+    partial: Option<PartialResponse>,
     /// Bytes of it already passed on, while the rest is being requested.
     got: Option<u64>,
     /// True where the origin's HTTP version supports ranges.
-    ranged: bool,
+    supports_ranges: bool,
 }
 
 /// A response's head, and the connection that carries its body.
@@ -68,31 +68,32 @@ impl Exchange {
     pub(crate) fn new(
         forwarder: &Arc<Forwarder>,
         route: &Arc<Route>,
-        asked: ExchangeRequest,
+        exchange_request: ExchangeRequest,
         transfer: Transfer,
         outgoing: OutgoingRequest,
     ) -> Self {
         transfer.note_credentials(gives_credentials(&outgoing.head.headers));
-        let distrusted = asked.base.is_some() && forwarder.config.distrusts(&asked.target);
+        let distrusted =
+            exchange_request.base.is_some() && forwarder.config.distrusts(&exchange_request.target);
         let about = circuit::CircuitScope {
             route,
-            target: &asked.target,
+            target: &exchange_request.target,
         };
         let probing = circuit::Probing {
-            purpose: StreamUse::Requests(asked.scheme),
+            purpose: StreamUse::Requests(exchange_request.scheme),
             public_only: distrusted,
         };
         let needs = UpstreamNeeds::of(&outgoing, route);
         let plan = UpstreamPlan::new(forwarder, &transfer, about, needs, probing);
         Self {
             forwarder: Arc::clone(forwarder),
-            asked,
+            exchange_request,
             transfer,
             outgoing,
             plan,
-            part: None,
+            partial: None,
             got: None,
-            ranged: false,
+            supports_ranges: false,
         }
     }
 
@@ -102,15 +103,15 @@ impl Exchange {
         let came = self.run(turn).await?;
         let (method, response) = (&self.outgoing.head.method, &came.0);
         if self.outgoing.bodiless && self.outgoing.upgrade.is_none() {
-            self.part = PartialResponse::of(method, response.status(), response.headers());
-            self.ranged = response.version() > Version::HTTP_10;
+            self.partial = PartialResponse::of(method, response.status(), response.headers());
+            self.supports_ranges = response.version() > Version::HTTP_10;
         }
         Ok(came)
     }
 
     /// How many bytes the response promised, where its rest can be requested.
     pub(crate) fn promised(&self) -> Option<u64> {
-        self.part.as_ref().map(PartialResponse::length)
+        self.partial.as_ref().map(PartialResponse::length)
     }
 
     /// Requests the rest of a response that broke off with `fault` after `got` bytes.
@@ -131,14 +132,18 @@ impl Exchange {
         Event::BrokeOff {
             fault,
             got,
-            resumable: self.part.is_some(),
+            resumable: self.partial.is_some(),
         }
     }
 
     /// The destination of the upstream in use.
     pub(crate) fn destination(&self) -> Destination {
         let upstream = self.plan.upstream().map(|upstream| &**upstream);
-        Destination::of(self.asked.scheme, &self.asked.target, upstream)
+        Destination::of(
+            self.exchange_request.scheme,
+            &self.exchange_request.target,
+            upstream,
+        )
     }
 
     /// Carries out one step after the other until there is a response to pass on.
@@ -205,7 +210,7 @@ impl Exchange {
     async fn take_idle(&self, connect: ConnectCommand, key: &Arc<Key>) -> Option<Lease> {
         let pool = &self.forwarder.pool;
         // Even a request that may act uses the bound connection: a new one lacks the identity.
-        match pool.take_bound(key, self.asked.client.id).await {
+        match pool.take_bound(key, self.exchange_request.client.id).await {
             Some(lease) => Some(lease),
             None if connect.connection == ConnectionKind::Idle => match pool.take(key).await {
                 Some(lease) => Some(lease),
@@ -285,7 +290,7 @@ impl Exchange {
                 if authenticates_connection(&self.outgoing.head.headers, AUTHORIZATION)
                     || authenticates_connection(response.headers(), WWW_AUTHENTICATE)
                 {
-                    lease.bind(self.asked.client.id);
+                    lease.bind(self.exchange_request.client.id);
                 }
                 let event = self.judge(&response, &lease, &to);
                 (StepResult::Response(Box::new((response, lease))), event)

@@ -39,19 +39,20 @@ impl Forwarder {
     pub(crate) async fn exchange(
         self: &Arc<Self>,
         request: Request<Incoming>,
-        asked: ExchangeRequest,
+        exchange_request: ExchangeRequest,
     ) -> HttpResponse {
-        if self.config.route(&asked.target).tls == TlsMode::Terminate {
+        if self.config.route(&exchange_request.target).tls == TlsMode::Terminate {
             // The daemon's own response to a client that `gitferry doctor` started.
             let nonces = &self.shared.nonces;
-            if let Some(response) = client_check::response(&request, &asked, nonces, Instant::now())
+            if let Some(response) =
+                client_check::response(&request, &exchange_request, nonces, Instant::now())
             {
                 return response;
             }
         }
         let format = ErrorFormat::of(&request);
-        let transfer = self.begin(&request, &asked);
-        let route = match self.route_of(&request, &asked) {
+        let transfer = self.begin(&request, &exchange_request);
+        let route = match self.route_of(&request, &exchange_request) {
             Ok(route) => route,
             Err(fault) => {
                 let given_up = transfer.give_up(fault);
@@ -65,15 +66,23 @@ impl Forwarder {
         };
         let keep_alive = KeepAlive::of(
             &request,
-            asked.client.interims.as_ref(),
+            exchange_request.client.interims.as_ref(),
             self.config.interim,
         );
         let handle = transfer.handle();
         let budget = &self.shared.replay;
-        let mut outgoing = OutgoingRequest::new(request, &asked, &handle, &route, budget);
-        credentials::withhold(&self.shared.credentials, &asked, &mut outgoing.head.headers);
+        let mut outgoing =
+            OutgoingRequest::new(request, &exchange_request, &handle, &route, budget);
+        credentials::withhold(
+            &self.shared.credentials,
+            &exchange_request,
+            &mut outgoing.head.headers,
+        );
         let work = async {
-            match self.serve(&route, asked, transfer, outgoing).await {
+            match self
+                .serve(&route, exchange_request, transfer, outgoing)
+                .await
+            {
                 Ok(response) => response,
                 Err(refused) => {
                     let (given_up, transfer, body) = *refused;
@@ -87,49 +96,49 @@ impl Forwarder {
         }
     }
 
-    fn begin(&self, request: &Request<Incoming>, asked: &ExchangeRequest) -> Transfer {
+    fn begin(&self, request: &Request<Incoming>, exchange_request: &ExchangeRequest) -> Transfer {
         let path = request
             .uri()
             .path_and_query()
             .map_or("/", |path| path.as_str());
         let transfer = self.shared.tracker.begin(TransferStart {
-            front: asked.front,
-            client: asked.client.address,
-            target: &asked.target,
+            front: exchange_request.front,
+            client: exchange_request.client.address,
+            target: &exchange_request.target,
             method: request.method().as_str(),
             path,
-            route: self.config.route(&asked.target),
+            route: self.config.route(&exchange_request.target),
             agent: agent(request.headers()),
         });
-        asked.client.watch(&transfer);
+        exchange_request.client.watch(&transfer);
         transfer
     }
 
     fn route_of(
         &self,
         request: &Request<Incoming>,
-        asked: &ExchangeRequest,
+        exchange_request: &ExchangeRequest,
     ) -> Result<Arc<Route>, Fault> {
         if trail::is_loop(request.headers()) {
-            let fault =
-                Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(&asked.target);
+            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop)
+                .peer(&exchange_request.target);
             return Err(fault.detail("the request has passed through this gitferry already (Via)"));
         }
         if let Some(detail) = framing::request_objection(request.headers()) {
             let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest);
-            return Err(fault.peer(&asked.target).detail(detail));
+            return Err(fault.peer(&exchange_request.target).detail(detail));
         }
-        if let Some(detail) = asked.client.cut(request) {
+        if let Some(detail) = exchange_request.client.cut(request) {
             let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest);
-            return Err(fault.peer(&asked.target).detail(detail));
+            return Err(fault.peer(&exchange_request.target).detail(detail));
         }
-        self.admit(&asked.target)
+        self.admit(&exchange_request.target)
     }
 
     async fn serve(
         self: &Arc<Self>,
         route: &Arc<Route>,
-        asked: ExchangeRequest,
+        exchange_request: ExchangeRequest,
         transfer: Transfer,
         mut outgoing: OutgoingRequest,
     ) -> Result<HttpResponse, FailedRequest> {
@@ -138,7 +147,13 @@ impl Forwarder {
         if let Err(fault) = prepared.await {
             return Err(Box::new((transfer.give_up(fault), transfer, None)));
         }
-        let mut exchange = Box::new(Exchange::new(self, route, asked, transfer, outgoing));
+        let mut exchange = Box::new(Exchange::new(
+            self,
+            route,
+            exchange_request,
+            transfer,
+            outgoing,
+        ));
         match exchange.request().await {
             Ok(came) => Ok(deliver(exchange, came).await),
             Err(given_up) => {
@@ -170,10 +185,16 @@ async fn deliver(
     let head = &exchange.outgoing.head;
     let batch = is_batch(&head.method, &head.uri).then(|| BatchSource {
         forwarder: Arc::clone(&exchange.forwarder),
-        api: exchange.asked.target.clone(),
-        reverse: exchange.asked.base.is_some(),
+        api: exchange.exchange_request.target.clone(),
+        reverse: exchange.exchange_request.base.is_some(),
     });
-    let rewriting = ResponseRewrite::of(&exchange.forwarder, head, &exchange.asked, &to, &handle);
+    let rewriting = ResponseRewrite::of(
+        &exchange.forwarder,
+        head,
+        &exchange.exchange_request,
+        &to,
+        &handle,
+    );
     if let Some(rewriting) = &rewriting {
         rewriting.head(&mut response, &head.headers);
     }
@@ -183,15 +204,15 @@ async fn deliver(
         headers::set_upgrade(response.headers_mut(), protocol);
         let Exchange {
             forwarder,
-            asked,
+            exchange_request,
             transfer,
             ..
         } = *exchange;
-        let client = (asked.client, upgrade);
+        let client = (exchange_request.client, upgrade);
         return upgrade::switch(&forwarder.shared, response, client, transfer);
     }
     *response.version_mut() = Version::HTTP_11;
-    if close_delimited && !exchange.asked.client.shared {
+    if close_delimited && !exchange.exchange_request.client.shared {
         // hyper chunks a body without a length for HTTP/1.1, and the last chunk would mark a broken response as complete.
         *response.version_mut() = Version::HTTP_10;
         framing::close(response.headers_mut());

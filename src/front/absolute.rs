@@ -37,14 +37,14 @@ pub(super) async fn serve(
         .map_or("", |authority| authority.as_str());
     match Target::parse(text, Some(scheme.default_port())) {
         Ok(target) => {
-            let asked = ExchangeRequest {
+            let exchange_request = ExchangeRequest {
                 front: Front::Absolute,
                 client: client.clone(),
                 scheme,
                 target,
                 base: None,
             };
-            forwarder.exchange(request, asked).await
+            forwarder.exchange(request, exchange_request).await
         }
         Err(error) => refuse(&forwarder, &request, client, None, bad_target(text, error)).await,
     }

@@ -180,8 +180,7 @@ async fn handshake(
         accepted = accept::accept(
             io,
             &forwarder.leaves,
-            &target.host,
-            route.http,
+            (&target.host, route.http),
             client,
             route.dial.handshake_timeout,
         ) => accepted,

@@ -56,14 +56,14 @@ pub(super) async fn serve(
     let base = ReverseBase::new(host, secret.as_deref().unwrap_or_default())
         .with_ports(ports.map(std::net::SocketAddr::port));
     *request.uri_mut() = path;
-    let asked = ExchangeRequest {
+    let exchange_request = ExchangeRequest {
         front: Front::Reverse,
         client: client.clone(),
         scheme,
         target,
         base: Some(base),
     };
-    let mut response = forwarder.exchange(request, asked).await;
+    let mut response = forwarder.exchange(request, exchange_request).await;
     harmless(response.headers_mut());
     response
 }

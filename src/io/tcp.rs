@@ -27,7 +27,7 @@ struct TcpState {
     written: AtomicU64,
     blocked: AtomicBool,
     resets: AtomicBool,
-    farewell: Option<CloseHook>,
+    close_hook: Option<CloseHook>,
 }
 
 /// Reads a socket's state before it is closed.
@@ -35,8 +35,8 @@ type CloseHook = fn(&TcpStream);
 
 impl Drop for TcpState {
     fn drop(&mut self) {
-        if let Some(farewell) = self.farewell {
-            farewell(&self.socket);
+        if let Some(close_hook) = self.close_hook {
+            close_hook(&self.socket);
         }
     }
 }
@@ -48,18 +48,18 @@ impl Tcp {
     }
 
     /// The same; `farewell` reads the socket's state before it is closed.
-    pub(crate) fn with_farewell(socket: TcpStream, farewell: CloseHook) -> Self {
-        Self::of(socket, Some(farewell))
+    pub(crate) fn with_close_hook(socket: TcpStream, close_hook: CloseHook) -> Self {
+        Self::of(socket, Some(close_hook))
     }
 
-    fn of(socket: TcpStream, farewell: Option<CloseHook>) -> Self {
+    fn of(socket: TcpStream, close_hook: Option<CloseHook>) -> Self {
         Self(Arc::new(TcpState {
             socket,
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
             resets: AtomicBool::new(false),
-            farewell,
+            close_hook,
         }))
     }
 

@@ -8,7 +8,7 @@ pub(crate) struct Findings {
     /// How many fields or URLs were changed.
     pub changed: usize,
     /// Hosts without a route that the response links to.
-    pub away: Vec<Box<str>>,
+    pub unserved: Vec<Box<str>>,
 }
 
 impl Findings {
@@ -20,8 +20,8 @@ impl Findings {
                 Some(url)
             }
             MappedUrl::Away { host, url } => {
-                if !self.away.contains(&host) && self.away.len() < MOST_AWAY {
-                    self.away.push(host);
+                if !self.unserved.contains(&host) && self.unserved.len() < MOST_AWAY {
+                    self.unserved.push(host);
                 }
                 self.changed += usize::from(url.is_some());
                 url

@@ -134,8 +134,10 @@ impl Mapping {
         if let Reference::Unreadable(authority) = reference(text, self.responder().0)
             && let Some(base) = &self.base
         {
-            let away = || self.away(text, authority.chars().take(253).collect());
-            return base.refused_url(authority).map_or_else(away, MappedUrl::To);
+            let unserved = || self.away(text, authority.chars().take(253).collect());
+            return base
+                .refused_url(authority)
+                .map_or_else(unserved, MappedUrl::To);
         }
         let Some((url, original)) = self.original(text) else {
             return MappedUrl::Same;

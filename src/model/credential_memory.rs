@@ -49,7 +49,7 @@ struct CredentialUses {
     /// The origin has asked for credentials.
     asked: HashMap<CredentialOrigin, Instant>,
     /// When the old entries were last removed.
-    cleaned: Option<Instant>,
+    cleaned_at: Option<Instant>,
 }
 
 impl CredentialMemory {
@@ -157,11 +157,11 @@ impl CredentialUses {
 
     /// It scans all entries, so it runs once a minute, not for each request.
     fn remove_old(&mut self, now: Instant) {
-        let since = now.saturating_duration_since(*self.cleaned.get_or_insert(now));
+        let since = now.saturating_duration_since(*self.cleaned_at.get_or_insert(now));
         if since < CLEANED_EVERY {
             return;
         }
-        self.cleaned = Some(now);
+        self.cleaned_at = Some(now);
         let young = |at: &Instant| now.saturating_duration_since(*at) < KEPT;
         self.used.retain(|_, at| young(at));
         self.redirected.retain(|_, at| young(at));

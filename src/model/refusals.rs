@@ -102,7 +102,7 @@ struct HostRefusals {
     last: Instant,
     refused: u64,
     /// 401 responses to requests without credentials.
-    asked: u64,
+    unauthenticated: u64,
     /// The number at which the next report is due.
     next: u64,
     /// Refusals before the last success.
@@ -133,7 +133,7 @@ impl Refusals {
         }
         count.last = now;
         if response.status == 401 && !response.credentials {
-            count.asked += 1;
+            count.unauthenticated += 1;
         } else {
             count.refused += 1;
         }
@@ -198,7 +198,7 @@ impl HostRefusals {
         Self {
             last: now,
             refused: 0,
-            asked: 0,
+            unauthenticated: 0,
             next: 0,
             before: 0,
         }
@@ -218,8 +218,8 @@ impl HostRefusals {
 
     /// One or two requests for credentials are no refusal.
     fn all(&self) -> u64 {
-        match self.asked {
-            asked if asked >= ASKED_FOR || self.refused > 0 => asked + self.refused,
+        match self.unauthenticated {
+            count if count >= ASKED_FOR || self.refused > 0 => count + self.refused,
             _ => 0,
         }
     }

@@ -80,12 +80,12 @@ pub(crate) struct Segments {
     /// By their start. With the first connection's part they cover everything up to `asked`.
     ranges: BTreeMap<u64, SegmentRange>,
     /// The end of the last range requested.
-    asked: u64,
+    requested: u64,
     fetches: Vec<Fetch>,
     next_id: u64,
     /// Bytes received in ranges, and failed fetches.
-    came: u64,
-    breaks: u64,
+    received: u64,
+    failed_fetches: u64,
     given_up: bool,
 }
 
@@ -121,11 +121,11 @@ impl Segments {
             first: Some(position),
             delivered: position,
             ranges: BTreeMap::new(),
-            asked: position.saturating_add(size).min(length),
+            requested: position.saturating_add(size).min(length),
             fetches: Vec::new(),
             next_id: 0,
-            came: 0,
-            breaks: 0,
+            received: 0,
+            failed_fetches: 0,
             given_up: false,
         }
     }
@@ -176,7 +176,7 @@ impl Segments {
         let skip = (part.at - fetch.cursor).min(count as u64);
         let keep = (count as u64 - skip).min(part.end - part.at);
         part.at += keep;
-        self.came += keep;
+        self.received += keep;
         fetch.cursor += skip + keep;
         let start = fetch.start;
         if part.at >= part.end {
@@ -201,7 +201,7 @@ impl Segments {
         if fetch.cursor - fetch.begun >= PROGRESS {
             part.tries = part.tries.saturating_sub(1);
         }
-        self.breaks += 1;
+        self.failed_fetches += 1;
         if part.tries >= TRIES || self.is_breaking() {
             self.give_up();
         }
@@ -209,7 +209,7 @@ impl Segments {
 
     /// True where too many fetches failed for the bytes that they brought.
     pub(crate) fn is_breaking(&self) -> bool {
-        self.breaks > BREAKS + self.came / SMALLEST
+        self.failed_fetches > BREAKS + self.received / SMALLEST
     }
 
     /// True where the first connection has so much to skip that the client would wait long.
@@ -273,7 +273,7 @@ impl Segments {
         self.delivered = (self.delivered + count).min(self.length);
         let delivered = self.delivered;
         self.ranges.retain(|_, part| part.end > delivered);
-        self.asked = self.asked.max(delivered);
+        self.requested = self.requested.max(delivered);
     }
 
     /// Plans [`SMALLEST`] more bytes where no memory is left for ranges, so that the client always gets its next bytes.
@@ -281,10 +281,10 @@ impl Segments {
     /// The first connection brings them, or a range where the first connection would have to skip bytes that the client already has.
     pub(crate) fn extend(&mut self) {
         let Some(first) = self.first else { return };
-        if self.ranges.is_empty() && self.delivered >= self.asked {
-            self.asked = (self.delivered + SMALLEST).min(self.length);
+        if self.ranges.is_empty() && self.delivered >= self.requested {
+            self.requested = (self.delivered + SMALLEST).min(self.length);
             if first < self.delivered {
-                self.insert(self.delivered, self.asked);
+                self.insert(self.delivered, self.requested);
             }
         }
     }
@@ -306,7 +306,7 @@ impl Segments {
     /// The end of the first connection's part.
     fn stop(&self) -> u64 {
         let range = self.ranges.first_key_value();
-        range.map_or(self.asked, |(start, _)| *start)
+        range.map_or(self.requested, |(start, _)| *start)
     }
 
     /// Bytes of ranges that were received and not delivered.
@@ -319,7 +319,7 @@ impl Segments {
 
     /// Bytes of ranges that are being fetched or wait for the client.
     pub(crate) fn held_bytes(&self) -> u64 {
-        self.asked - self.stop().max(self.delivered).min(self.asked)
+        self.requested - self.stop().max(self.delivered).min(self.requested)
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct Sibling {
     /// What it serves.
     pub role: Role,
     /// Its last outcome.
-    pub fares: SiblingOutcome,
+    pub outcome: SiblingOutcome,
     /// The time since then.
     pub ago: Duration,
 }
@@ -89,7 +89,7 @@ impl Siblings {
         Some(Sibling {
             route: name.clone(),
             role: record.role,
-            fares: record
+            outcome: record
                 .failed
                 .clone()
                 .map_or(SiblingOutcome::Works, SiblingOutcome::Fails),
@@ -140,7 +140,7 @@ mod tests {
         siblings.failed("hf-main", Role::MainSite, "direct", "a/b/c", at(5));
         let found = of("hf-lfs", "office", at(9)).unwrap();
         assert_eq!(
-            (&*found.route, found.fares),
+            (&*found.route, found.outcome),
             ("hf-main", SiblingOutcome::Works)
         );
         assert_eq!(found.ago, Duration::from_secs(9));
@@ -150,14 +150,14 @@ mod tests {
             "github-main"
         );
         assert_eq!(
-            of("hf-lfs", "direct", at(9)).unwrap().fares,
+            of("hf-lfs", "direct", at(9)).unwrap().outcome,
             SiblingOutcome::Fails("a/b/c".into())
         );
         assert_eq!(of("hf-lfs", "office", at(700)), None);
         assert_eq!(siblings.of("x", Role::Other, "office", at(9)), None);
         siblings.failed("hf-main", Role::MainSite, "office", "d/e/f", at(10));
         assert_eq!(
-            of("hf-lfs", "office", at(11)).unwrap().fares,
+            of("hf-lfs", "office", at(11)).unwrap().outcome,
             SiblingOutcome::Fails("d/e/f".into())
         );
     }

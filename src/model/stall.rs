@@ -162,9 +162,9 @@ pub(crate) struct Sample {
     /// True where a response should come soon: from a storage, or to an LFS batch request.
     pub prompt: bool,
     /// True while the request's body waits for the client's next bytes; false while the connection does not read it.
-    pub asks_client: bool,
+    pub awaits_client: bool,
     /// True while the response's body waits for the origin's next bytes; false while the client's connection does not read it.
-    pub asks_origin: bool,
+    pub awaits_origin: bool,
     /// The client's side.
     pub client: Flow,
     /// The hop's or origin's side, once it is connected.

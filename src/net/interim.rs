@@ -34,7 +34,7 @@ const PROCESSING: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 #[derive(Debug)]
 pub(crate) struct Interims<S> {
     inner: S,
-    wanted: InterimSender,
+    queued: InterimSender,
     /// The rest of a response of gitferry's own that is being written.
     left: Bytes,
     line: RequestLine,
@@ -62,12 +62,12 @@ impl<S> Interims<S> {
     pub(crate) fn new(inner: S, refusal: Refusal) -> (Self, InterimSender) {
         let stream = Self {
             inner,
-            wanted: InterimSender::default(),
+            queued: InterimSender::default(),
             left: Bytes::new(),
             line: RequestLine::default(),
             refusal,
         };
-        let sender = stream.wanted.clone();
+        let sender = stream.queued.clone();
         (stream, sender)
     }
 
@@ -142,7 +142,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Interims<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.left.is_empty() && self.wanted.0.swap(false, Ordering::Relaxed) {
+        if self.left.is_empty() && self.queued.0.swap(false, Ordering::Relaxed) {
             self.left = Bytes::from_static(PROCESSING);
         }
         ready!(self.poll_rest(cx))?;

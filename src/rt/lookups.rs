@@ -21,9 +21,9 @@ pub(crate) struct Lookups<K, V> {
 }
 
 struct LookupEntry<V> {
-    answer: watch::Receiver<Option<LookupResult<V>>>,
+    result: watch::Receiver<Option<LookupResult<V>>>,
     /// When the result arrived; `None` while the look-up runs.
-    answered: Option<Instant>,
+    finished_at: Option<Instant>,
 }
 
 /// A result whose error several callers can share.
@@ -63,10 +63,10 @@ where
         key: K,
         ask: impl FnOnce(&K) -> io::Result<V> + Send + 'static,
     ) -> io::Result<V> {
-        let mut answer = self.begin(key, ask)?;
-        let answered = answer.wait_for(Option::is_some).await;
-        let answered = answered.ok().and_then(|answer| answer.clone());
-        match answered {
+        let mut result = self.begin(key, ask)?;
+        let finished_at = result.wait_for(Option::is_some).await;
+        let finished_at = finished_at.ok().and_then(|result| result.clone());
+        match finished_at {
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => Err(io::Error::new(error.kind(), error)),
             None => Err(io::Error::other("the lookup ended without a result")),
@@ -83,18 +83,18 @@ where
         if let Some(entry) = entries.get(&key)
             && entry.is_usable(now, self.keep)
         {
-            return Ok(entry.answer.clone());
+            return Ok(entry.result.clone());
         }
         if entries.len() >= AT_MOST {
-            entries.retain(|_, entry| entry.answered.is_none());
+            entries.retain(|_, entry| entry.finished_at.is_none());
         }
-        let (sender, answer) = watch::channel(None);
+        let (sender, result) = watch::channel(None);
         let (shared, asked) = (Arc::clone(&self.entries), key.clone());
         let job = move || {
             let found = ask(&asked);
             let mut entries = lock(&shared);
             match entries.get_mut(&asked) {
-                Some(entry) if found.is_ok() => entry.answered = Some(Instant::now()),
+                Some(entry) if found.is_ok() => entry.finished_at = Some(Instant::now()),
                 Some(_) => drop(entries.remove(&asked)),
                 None => {}
             }
@@ -105,8 +105,8 @@ where
         entries.insert(
             key.clone(),
             LookupEntry {
-                answer: answer.clone(),
-                answered: None,
+                result: result.clone(),
+                finished_at: None,
             },
         );
         if !self.workers.run(job) {
@@ -114,16 +114,16 @@ where
             let why = "too many lookups are waiting for the system's resolver";
             return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
         }
-        Ok(answer)
+        Ok(result)
     }
 }
 
 impl<V> LookupEntry<V> {
     fn is_usable(&self, now: Instant, keep: Duration) -> bool {
-        match self.answered {
+        match self.finished_at {
             Some(at) => now.saturating_duration_since(at) < keep,
             // The thread of this look-up panicked: its sender is gone.
-            None => self.answer.has_changed().is_ok(),
+            None => self.result.has_changed().is_ok(),
         }
     }
 }

@@ -65,8 +65,7 @@ pub(crate) struct ClientTls {
 pub(crate) async fn accept(
     io: BoxIo,
     leaves: &Arc<Leaves>,
-    host: &Host,
-    http: HttpVersion,
+    (host, http): (&Host, HttpVersion),
     client: SocketAddr,
     deadline: Duration,
 ) -> Result<ClientTls, Fault> {

@@ -23,9 +23,9 @@ use crate::{
 /// Makes TLS handshakes with origins and hops.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    usual: Connectors,
+    standard: Connectors,
     /// For peers with their own roots or client certificate. Each has its own session cache, so no session resumes another identity.
-    special: Arc<HashMap<PeerTls, Connectors>>,
+    by_peer: Arc<HashMap<PeerTls, Connectors>>,
 }
 
 #[derive(Clone)]
@@ -71,16 +71,16 @@ impl Connector {
         roots: &Roots,
         peers: impl IntoIterator<Item = PeerTls>,
     ) -> Result<Self, BoxError> {
-        let mut special = HashMap::new();
+        let mut by_peer = HashMap::new();
         for peer in peers {
-            if peer != PeerTls::default() && !special.contains_key(&peer) {
+            if peer != PeerTls::default() && !by_peer.contains_key(&peer) {
                 let pair = Connectors::new(roots, &peer)?;
-                special.insert(peer, pair);
+                by_peer.insert(peer, pair);
             }
         }
         Ok(Self {
-            usual: Connectors::new(roots, &PeerTls::default())?,
-            special: Arc::new(special),
+            standard: Connectors::new(roots, &PeerTls::default())?,
+            by_peer: Arc::new(by_peer),
         })
     }
 
@@ -92,7 +92,7 @@ impl Connector {
                 .map_err(|error| fault(FaultKind::NameMismatch).source(error))?,
             Host::Ip(ip) => ServerName::IpAddress((*ip).into()),
         };
-        let pair = self.special.get(peer.tls).unwrap_or(&self.usual);
+        let pair = self.by_peer.get(peer.tls).unwrap_or(&self.standard);
         let connector = match peer.http {
             HttpVersion::Http1 => &pair.http1,
             HttpVersion::Http2 => &pair.http2,

@@ -85,7 +85,7 @@ pub struct Events(Arc<EventLog>);
 #[derive(Debug, Default)]
 struct EventLog {
     events: Mutex<Vec<Observation>>,
-    news: Notify,
+    added: Notify,
 }
 
 impl Events {
@@ -93,7 +93,7 @@ impl Events {
     pub fn push(&self, event: Observation) {
         let mut events = self.0.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.push(event);
-        self.0.news.notify_waiters();
+        self.0.added.notify_waiters();
     }
 
     /// The events so far for which `pick` returns a value.
@@ -105,14 +105,14 @@ impl Events {
     /// Waits for event number `n`, from 0, for which `pick` returns a value.
     pub async fn nth<T>(&self, n: usize, pick: impl Fn(Observation) -> Option<T>) -> T {
         loop {
-            let news = self.0.news.notified();
-            tokio::pin!(news);
+            let added = self.0.added.notified();
+            tokio::pin!(added);
             // An event between the check and the wait is not missed.
-            news.as_mut().enable();
+            added.as_mut().enable();
             if let Some(found) = self.so_far(&pick).into_iter().nth(n) {
                 return found;
             }
-            news.await;
+            added.await;
         }
     }
 }

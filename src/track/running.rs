@@ -27,7 +27,7 @@ pub(super) struct RunningTransfers<T> {
     list: Mutex<TransferList<T>>,
     shutdown: Shutdown,
     /// Notifies the watchdog that the time of the next check may have changed.
-    nudged: Notify,
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -35,7 +35,7 @@ struct TransferList<T> {
     last_id: u64,
     transfers: BTreeMap<u64, Weak<T>>,
     /// The time of the next check, while the watchdog runs.
-    looks: Option<Instant>,
+    next_check: Option<Instant>,
 }
 
 /// Whether the watchdog is running.
@@ -53,10 +53,10 @@ impl<T> RunningTransfers<T> {
             list: Mutex::new(TransferList {
                 last_id: 0,
                 transfers: BTreeMap::new(),
-                looks: None,
+                next_check: None,
             }),
             shutdown,
-            nudged: Notify::new(),
+            changed: Notify::new(),
         }
     }
 
@@ -72,15 +72,15 @@ impl<T> RunningTransfers<T> {
         let (made, weak) = make(id);
         list.transfers.insert(id, weak);
         let first = Instant::now() + tick(limits);
-        match list.looks {
+        match list.next_check {
             None => {
-                list.looks = Some(first);
+                list.next_check = Some(first);
                 return (made, Watchdog::MustStart);
             }
             // Another route may have shorter limits.
-            Some(looks) if first < looks => {
-                list.looks = Some(first);
-                self.nudged.notify_one();
+            Some(next_check) if first < next_check => {
+                list.next_check = Some(first);
+                self.changed.notify_one();
             }
             Some(_) => {}
         }
@@ -91,7 +91,7 @@ impl<T> RunningTransfers<T> {
         let mut list = self.list();
         list.transfers.remove(&id);
         if list.transfers.is_empty() && self.shutdown.is_draining() {
-            self.nudged.notify_one();
+            self.changed.notify_one();
         }
     }
 
@@ -130,9 +130,9 @@ impl<T> RunningTransfers<T> {
     pub(super) fn looks(&self) -> Option<Instant> {
         let mut list = self.list();
         if list.transfers.is_empty() && self.shutdown.is_draining() {
-            list.looks = None;
+            list.next_check = None;
         }
-        list.looks
+        list.next_check
     }
 
     /// Checks all of them with `look`, which returns the time of the next check. The watchdog stops some time after the last transfer, because
@@ -141,23 +141,23 @@ impl<T> RunningTransfers<T> {
         {
             let mut list = self.list();
             if list.transfers.is_empty() {
-                list.looks = None;
+                list.next_check = None;
                 return;
             }
             // A transfer that begins during the checks may need an earlier one.
-            list.looks = Some(now + SLOW);
+            list.next_check = Some(now + SLOW);
         }
         let next = self.all().iter().map(|transfer| look(transfer)).min();
         // A transfer that is being dropped has no next check.
         let next = next.unwrap_or(now + Duration::from_millis(1));
         let mut list = self.list();
-        list.looks = list.looks.map(|sooner| sooner.min(next));
+        list.next_check = list.next_check.map(|sooner| sooner.min(next));
     }
 
-    /// Waits until [`RunningTransfers::looks`] may have changed.
+    /// Waits until [`RunningTransfers::next_check`] may have changed.
     pub(super) async fn changed(&self) {
         tokio::select! {
-            () = self.nudged.notified() => {}
+            () = self.changed.notified() => {}
             () = self.shutdown.drained(), if !self.shutdown.is_draining() => {}
         }
     }
@@ -169,7 +169,7 @@ impl<T> RunningTransfers<T> {
                 () = tokio::time::sleep(wait) => {}
                 () = self.shutdown.drained() => return,
             }
-            if self.list().looks.is_none() {
+            if self.list().next_check.is_none() {
                 memory::trim();
             }
         }

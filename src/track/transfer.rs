@@ -108,7 +108,7 @@ struct TransferInfo {
 struct TransferData {
     stage: Stage,
     since: Instant,
-    spent: [Duration; Stage::ALL.len()],
+    stage_times: [Duration; Stage::ALL.len()],
     attempts: u32,
     upstream: Option<Arc<str>>,
     reused: bool,
@@ -164,7 +164,7 @@ impl Transfer {
             state: Mutex::new(TransferData {
                 stage: Stage::Accepted,
                 since: now,
-                spent: [Duration::ZERO; Stage::ALL.len()],
+                stage_times: [Duration::ZERO; Stage::ALL.len()],
                 attempts: 0,
                 upstream: None,
                 reused: false,
@@ -306,8 +306,8 @@ impl TransferHandle {
 impl TransferData {
     /// Adds the time since the last change to the current stage.
     fn add_stage_time(&mut self, now: Instant) {
-        if let Some(spent) = self.spent.get_mut(self.stage as usize) {
-            *spent += now.saturating_duration_since(self.since);
+        if let Some(stage_times) = self.stage_times.get_mut(self.stage as usize) {
+            *stage_times += now.saturating_duration_since(self.since);
         }
     }
 

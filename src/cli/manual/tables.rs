@@ -120,7 +120,7 @@ pub(super) fn stalls() -> String {
     let mut text = String::new();
     for rule in STALL_RULES {
         let advice = stall::advice(rule.verdict, about).text;
-        let acts = match rule.acts {
+        let acts = match rule.ending_helps {
             true => "`action` applies.",
             false => "It is reported only.",
         };

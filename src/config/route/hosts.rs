@@ -13,7 +13,7 @@ pub(super) fn read(
     section: &Section<'_, '_>,
     tls: Option<TlsMode>,
     ports: Option<&Vec<u16>>,
-    seen: &mut HostOwners,
+    earlier: &mut HostOwners,
 ) -> Vec<HostPattern> {
     let items = section.strings("hosts");
     if section.has("hosts") && items.is_empty() {
@@ -28,7 +28,7 @@ pub(super) fn read(
         };
         // A route of the file may replace a host of a built-in route.
         if !item.place.is_built_in() || !section.is_of_the_file() {
-            let before = seen.iter().find(|(known, known_ports, _)| {
+            let before = earlier.iter().find(|(known, known_ports, _)| {
                 *known == pattern && covers(known_ports.as_ref(), ports)
             });
             if let Some((_, _, other)) = before {
@@ -39,7 +39,7 @@ pub(super) fn read(
                 );
                 continue;
             }
-            seen.push((pattern.clone(), ports.cloned(), route.to_owned()));
+            earlier.push((pattern.clone(), ports.cloned(), route.to_owned()));
         }
         hosts.push(pattern);
     }

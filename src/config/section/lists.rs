@@ -106,7 +106,7 @@ impl<'s, 'a> Section<'s, 'a> {
         key: &'static str,
         hint: &str,
     ) -> (Vec<Self>, Vec<Self>) {
-        self.asked.borrow_mut().insert(key);
+        self.read_keys.borrow_mut().insert(key);
         let mut all = (Vec::new(), Vec::new());
         for layer in self.layers() {
             if let Some(value) = layer.get(key) {

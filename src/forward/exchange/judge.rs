@@ -33,16 +33,16 @@ impl Exchange {
         let status = response.status();
         let busy =
             status == StatusCode::TOO_MANY_REQUESTS || (502..=504).contains(&status.as_u16());
-        let rest = self.part.as_ref().zip(self.got);
-        if let Some((part, got)) = rest.filter(|_| !busy)
-            && !part.is_continued_by(got, status, response.headers())
+        let rest = self.partial.as_ref().zip(self.got);
+        if let Some((partial, got)) = rest.filter(|_| !busy)
+            && !partial.is_continued_by(got, status, response.headers())
         {
             let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, FaultKind::BadAnswer);
             let fault = fault.peer(lease.about.peer).detail(format!(
                 "the request was for the rest from byte {got}, and the response was {} or had other bytes",
                 status.as_u16()
             ));
-            return if part.is_gone(status, response.headers()) {
+            return if partial.is_gone(status, response.headers()) {
                 Event::Refused(fault)
             } else {
                 Event::Unusable { fault, request }

@@ -16,6 +16,7 @@ use crate::forward::{
     framing,
     request::{body::RequestBody, partial_response::PartialResponse},
     upstream::{
+        address,
         destination::Destination,
         plan::BackgroundDial,
         pool::{Key, Lease, Sender},
@@ -32,11 +33,11 @@ const ANSWER_OF_IDLE: Duration = Duration::from_secs(3);
 /// Everything needed to request a range.
 pub(crate) struct RangeRequests {
     forwarder: Arc<Forwarder>,
-    way: BackgroundDial,
+    dial: BackgroundDial,
     key: Arc<Key>,
     to: Destination,
     head: Parts,
-    part: PartialResponse,
+    partial: PartialResponse,
     transfer: TransferHandle,
 }
 
@@ -59,24 +60,31 @@ impl Exchange {
     /// Range requests for the response on `lease`; `None` where it cannot be segmented.
     pub(crate) fn ranges(&self, lease: &Lease) -> Option<RangeRequests> {
         let head = &self.outgoing.head;
-        let part = self.part.as_ref().filter(|part| part.is_plain_whole())?;
+        let partial = self
+            .partial
+            .as_ref()
+            .filter(|partial| partial.is_plain_whole())?;
         let own_range = head.headers.contains_key(RANGE);
         // Another connection does not have the identity of this one.
         let bound = lease.is_bound() || authenticates_connection(&head.headers, AUTHORIZATION);
-        if own_range || !self.ranged || bound {
+        if own_range || !self.supports_ranges || bound {
             return None;
         }
         let to = self.destination();
         let mut head = head.clone();
         to.set_destination_fields(&mut head.headers);
-        to.ask_for_plain(&mut head.headers, &self.outgoing.head, &self.asked);
+        to.ask_for_plain(
+            &mut head.headers,
+            &self.outgoing.head,
+            &self.exchange_request,
+        );
         Some(RangeRequests {
             forwarder: Arc::clone(&self.forwarder),
-            way: self.plan.background_dial()?,
+            dial: self.plan.background_dial()?,
             key: self.key(),
             to,
             head,
-            part: part.clone(),
+            partial: partial.clone(),
             transfer: self.transfer.handle(),
         })
     }
@@ -122,7 +130,7 @@ impl RangeRequests {
     async fn connect(&self) -> Result<Lease, Refusal> {
         let failed = |fault: crate::model::Fault| Refusal::Failed(fault.code());
         let reached = self
-            .way
+            .dial
             .once(&self.forwarder, HttpVersion::Http1)
             .await
             .map_err(failed)?;
@@ -147,9 +155,9 @@ impl RangeRequests {
         *request.method_mut() = self.head.method.clone();
         *request.headers_mut() = self.head.headers.clone();
         *request.extensions_mut() = self.head.extensions.clone();
-        let asked = self.part.ask_range(bytes, request.headers_mut());
-        asked.map_err(failed)?;
-        send::address(&mut request, &self.head.uri, &lease, &self.to).map_err(failed)?;
+        let range_field = self.partial.ask_range(bytes, request.headers_mut());
+        range_field.map_err(failed)?;
+        address::address(&mut request, &self.head.uri, &lease, &self.to).map_err(failed)?;
         lease.about.flood.watch(&mut request, None);
         let shared = &self.forwarder.shared;
         lease.spawn(&shared.tasks, &shared.shutdown);
@@ -171,7 +179,7 @@ impl RangeRequests {
         if let Some(objection) = framing::framing_objection(fields) {
             return Err(Refusal::Refused(objection.into()));
         }
-        if self.part.is_range(bytes, status, fields) {
+        if self.partial.is_range(bytes, status, fields) {
             let body = response.into_body();
             return Ok(RangeResponse { lease, body });
         }
@@ -181,7 +189,7 @@ impl RangeRequests {
                 status.as_u16()
             )));
         }
-        let changed = self.part.is_gone(status, fields);
+        let changed = self.partial.is_gone(status, fields);
         match fields.get(CONTENT_RANGE) {
             Some(_) if !changed => Err(Refusal::Failed("the response has another range".into())),
             _ => Err(Refusal::Refused("the response has another version".into())),

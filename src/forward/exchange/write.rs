@@ -7,9 +7,9 @@ use crate::forward::{
     headers,
     request::body::RequestBody,
     upstream::{
+        address,
         destination::Destination,
         pool::{Lease, Sender},
-        send,
     },
 };
 use crate::model::Fault;
@@ -28,12 +28,16 @@ impl Exchange {
         *request.method_mut() = outgoing.head.method.clone();
         *request.headers_mut() = outgoing.head.headers.clone();
         *request.extensions_mut() = outgoing.head.extensions.clone();
-        if let (Some(part), Some(got)) = (&self.part, self.got) {
-            part.ask(got, request.headers_mut())?;
+        if let (Some(partial), Some(got)) = (&self.partial, self.got) {
+            partial.ask(got, request.headers_mut())?;
         }
         to.set_destination_fields(request.headers_mut());
-        to.ask_for_plain(request.headers_mut(), &outgoing.head, &self.asked);
-        send::address(&mut request, &outgoing.head.uri, lease, to)?;
+        to.ask_for_plain(
+            request.headers_mut(),
+            &outgoing.head,
+            &self.exchange_request,
+        );
+        address::address(&mut request, &outgoing.head.uri, lease, to)?;
         if let Some((protocol, _)) = &outgoing.upgrade {
             headers::set_upgrade(request.headers_mut(), protocol.clone());
         }

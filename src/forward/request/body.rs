@@ -244,8 +244,8 @@ impl Body for RequestBody {
                 return Poll::Ready(Some(Ok(frame)));
             }
         };
-        let asks_client = &this.transfer.counters().asks_client;
-        asks_client.store(polled.is_pending(), Ordering::Relaxed);
+        let awaits_client = &this.transfer.counters().awaits_client;
+        awaits_client.store(polled.is_pending(), Ordering::Relaxed);
         match &polled {
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
             Poll::Ready(Some(Err(error))) => {

@@ -51,7 +51,7 @@ pub(crate) struct OutgoingRequest {
 impl OutgoingRequest {
     pub(crate) fn new(
         request: Request<Incoming>,
-        asked: &ExchangeRequest,
+        exchange_request: &ExchangeRequest,
         transfer: &TransferHandle,
         route: &Route,
         budget: &Arc<Budget>,
@@ -63,8 +63,11 @@ impl OutgoingRequest {
         let on_upgrade = head.extensions.remove::<OnUpgrade>();
         let upgrade = protocol.zip(on_upgrade);
         // The front may replace the request's own `Host`: an absolute or reverse target takes precedence (RFC 9112, 3.2.2).
-        if !matches!(asked.front, Front::Intercept)
-            && let Ok(host) = asked.target.authority(asked.scheme).parse()
+        if !matches!(exchange_request.front, Front::Intercept)
+            && let Ok(host) = exchange_request
+                .target
+                .authority(exchange_request.scheme)
+                .parse()
         {
             head.headers.insert(hyper::header::HOST, host);
         }

@@ -34,9 +34,9 @@ struct UploadState<B> {
     client: B,
     total: SizeHint,
     /// Bytes received from the client.
-    taken: u64,
+    received: u64,
     ended: bool,
-    tape: Option<ReplayBuffer>,
+    replay_buffer: Option<ReplayBuffer>,
     transfer: TransferHandle,
 }
 
@@ -63,22 +63,22 @@ where
         Self(Arc::new(Mutex::new(UploadState {
             total: client.size_hint(),
             client,
-            taken: 0,
+            received: 0,
             ended: false,
-            tape: Some(ReplayBuffer::new(budget)),
+            replay_buffer: Some(ReplayBuffer::new(budget)),
             transfer,
         })))
     }
 
     /// True as long as an attempt can start from the first byte.
     pub(crate) fn is_whole(&self) -> bool {
-        self.shared().tape.is_some()
+        self.shared().replay_buffer.is_some()
     }
 
     /// A reader from the first byte; the earlier reader must not be used any more.
     pub(crate) fn reader(&self) -> ReplayReader<B> {
-        if let Some(tape) = &mut self.shared().tape {
-            tape.rewind();
+        if let Some(replay_buffer) = &mut self.shared().replay_buffer {
+            replay_buffer.rewind();
         }
         ReplayReader {
             upload: Self(Arc::clone(&self.0)),
@@ -105,19 +105,19 @@ where
         let mut shared = self.upload.shared();
         let shared = &mut *shared;
         loop {
-            if let Some(tape) = &mut shared.tape {
-                if let Err(lost) = ready!(tape.poll_settled(cx)) {
+            if let Some(replay_buffer) = &mut shared.replay_buffer {
+                if let Err(lost) = ready!(replay_buffer.poll_settled(cx)) {
                     shared.drop_buffer(&lost);
                     continue;
                 }
-                if self.at < tape.length() {
-                    let Ok(bytes) = ready!(tape.poll_read(self.at, cx)) else {
+                if self.at < replay_buffer.length() {
+                    let Ok(bytes) = ready!(replay_buffer.poll_read(self.at, cx)) else {
                         return Poll::Ready(Some(Err(ReplayError::ReplayBuffer)));
                     };
                     self.at += bytes.len() as u64;
                     return Poll::Ready(Some(Ok(FrameOrigin::Again(Frame::data(bytes)))));
                 }
-            } else if self.at < shared.taken {
+            } else if self.at < shared.received {
                 return Poll::Ready(Some(Err(ReplayError::ReplayBuffer)));
             }
             if shared.ended {
@@ -136,7 +136,7 @@ where
     /// True where nothing is left to read.
     pub(crate) fn is_end(&self) -> bool {
         let shared = self.upload.shared();
-        (shared.ended || shared.client.is_end_stream()) && self.at == shared.taken
+        (shared.ended || shared.client.is_end_stream()) && self.at == shared.received
     }
 
     /// The size of what is left.
@@ -155,21 +155,24 @@ impl<B> UploadState<B> {
         match frame.data_ref() {
             Some(bytes) => {
                 let size = bytes.len() as u64;
-                let kept = self.tape.as_mut().map(|tape| tape.append(bytes.clone()));
-                self.taken += size;
+                let kept = self
+                    .replay_buffer
+                    .as_mut()
+                    .map(|replay_buffer| replay_buffer.append(bytes.clone()));
+                self.received += size;
                 *at += size;
                 if let Some(Err(lost)) = kept {
                     self.drop_buffer(&lost);
                 }
             }
             // Trailers are not recorded; known clients upload without them.
-            None => self.tape = None,
+            None => self.replay_buffer = None,
         }
         FrameOrigin::Taken(frame)
     }
 
     fn drop_buffer(&mut self, lost: &ReplayLoss) {
-        self.tape = None;
+        self.replay_buffer = None;
         self.transfer.replay_given_up(&lost.to_string());
     }
 }

@@ -145,11 +145,11 @@ impl OriginBody {
         }
         let Exchange {
             transfer,
-            asked,
+            exchange_request,
             forwarder,
             ..
         } = *exchange;
-        Delivery::spawn(transfer, self.status, &asked.client, &forwarder);
+        Delivery::spawn(transfer, self.status, &exchange_request.client, &forwarder);
     }
 
     /// The response broke off: requests the rest where possible.
@@ -261,7 +261,7 @@ impl Body for OriginBody {
             if let Some(open) = &self.open {
                 let counts = open.exchange.transfer.counters();
                 counts
-                    .asks_origin
+                    .awaits_origin
                     .store(polled.is_pending(), Ordering::Relaxed);
             }
             let ended = match polled {

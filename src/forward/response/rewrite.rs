@@ -53,20 +53,20 @@ impl ResponseRewrite {
     pub(crate) fn of(
         forwarder: &Forwarder,
         head: &Parts,
-        asked: &ExchangeRequest,
+        exchange_request: &ExchangeRequest,
         destination: &Destination,
         transfer: &TransferHandle,
     ) -> Option<Self> {
-        if !destination.is_rewritten(asked) {
+        if !destination.is_rewritten(exchange_request) {
             return None;
         }
         let config = Arc::clone(&forwarder.config);
         let mapping = Mapping {
-            scheme: asked.scheme,
-            target: asked.target.clone(),
+            scheme: exchange_request.scheme,
+            target: exchange_request.target.clone(),
             path: head.uri.path().into(),
             mirror: destination.mirror.clone(),
-            base: asked.base.clone(),
+            base: exchange_request.base.clone(),
             served: Arc::new(move |target| config.serves(target)),
         };
         Some(Self {
@@ -147,8 +147,8 @@ impl ResponseRewrite {
     }
 
     fn report_findings(&self, findings: &Findings) {
-        if !findings.away.is_empty() {
-            self.transfer.report_unserved_links(&findings.away);
+        if !findings.unserved.is_empty() {
+            self.transfer.report_unserved_links(&findings.unserved);
         }
     }
 }

@@ -89,12 +89,14 @@ where
         }
         let moved = before != (upward.progress(), downward.progress());
         ready!(half_closed(cx, &mut limit, moved, [&upward, &downward]));
-        Poll::Ready(match (downward.lost.take(), upward.lost.take()) {
-            (Some(error), _) => PumpError::HungUp(error).into_outcome(Leg::Origin, Leg::Client),
-            (_, Some(error)) => PumpError::HungUp(error).into_outcome(Leg::Client, Leg::Origin),
-            _ if first.is_ready() => PumpOutcome::failed(Leg::Origin, FaultKind::TimedOut),
-            _ => PumpOutcome::failed(Leg::Client, FaultKind::TimedOut),
-        })
+        Poll::Ready(
+            match (downward.write_error.take(), upward.write_error.take()) {
+                (Some(error), _) => PumpError::HungUp(error).into_outcome(Leg::Origin, Leg::Client),
+                (_, Some(error)) => PumpError::HungUp(error).into_outcome(Leg::Client, Leg::Origin),
+                _ if first.is_ready() => PumpOutcome::failed(Leg::Origin, FaultKind::TimedOut),
+                _ => PumpOutcome::failed(Leg::Client, FaultKind::TimedOut),
+            },
+        )
     })
     .await
 }
@@ -106,7 +108,9 @@ fn half_closed(
     moved: bool,
     directions: [&Direction; 2],
 ) -> Poll<()> {
-    let hung_up = directions.iter().any(|direction| direction.lost.is_some());
+    let hung_up = directions
+        .iter()
+        .any(|direction| direction.write_error.is_some());
     let patience = if hung_up {
         HUNG_UP_LIMIT
     } else {
@@ -155,7 +159,7 @@ struct Direction {
     /// What was read since the other side last sent.
     turn: Turn,
     /// The writer closed its socket with this error: nothing more is written, and only the end of TLS may still arrive.
-    lost: Option<io::Error>,
+    write_error: Option<io::Error>,
 }
 
 impl Direction {
@@ -216,7 +220,7 @@ impl Direction {
             self.kept = Vec::new();
             self.written = 0;
             if self.ended {
-                if self.lost.is_none() {
+                if self.write_error.is_none() {
                     ready!(Pin::new(&mut *writer).poll_shutdown(cx)).map_err(PumpError::Write)?;
                 }
                 self.closed = true;
@@ -259,11 +263,11 @@ impl Direction {
             return Poll::Ready(Ok(()));
         }
         self.turn.add(filled);
-        if let Some(error) = self.lost.take() {
+        if let Some(error) = self.write_error.take() {
             if !self.turn.is_goodbye() {
                 return Poll::Ready(Err(PumpError::HungUp(error)));
             }
-            self.lost = Some(error);
+            self.write_error = Some(error);
             return Poll::Ready(Ok(()));
         }
         let taken = match Pin::new(writer).poll_write(cx, filled) {
@@ -317,14 +321,14 @@ impl Direction {
     }
 
     fn mark_lost(&mut self, error: io::Error) {
-        self.lost = Some(error);
+        self.write_error = Some(error);
         self.kept = Vec::new();
         self.unflushed = false;
     }
 
     /// Differs after anything was read, written or lost.
     fn progress(&self) -> (u64, usize, bool) {
-        (self.moved, self.turn.bytes, self.lost.is_some())
+        (self.moved, self.turn.bytes, self.write_error.is_some())
     }
 
     fn count_written(&mut self, bytes: usize, count: &AtomicU64) {

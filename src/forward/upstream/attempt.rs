@@ -85,12 +85,7 @@ pub(crate) async fn once(
     dial: &UpstreamDial<'_>,
     transfer: Option<&TransferHandle>,
 ) -> Result<OriginStream, Fault> {
-    let UpstreamDial {
-        route,
-        upstream,
-        purpose,
-        ..
-    } = *dial;
+    let upstream = dial.upstream;
     let (scheme, target) = dial.leads_to();
     let hop = hop(&upstream.via, scheme, target).is_some();
     let progress = |stage| {
@@ -104,7 +99,7 @@ pub(crate) async fn once(
     let attempt = DialRequest {
         target,
         scheme,
-        route,
+        route: dial.route,
         max_segment: dial.max_segment,
         progress: &progress,
         connector: dial.connector,
@@ -117,7 +112,6 @@ pub(crate) async fn once(
         transfer.watch_origin(WatchedSocket::own(connection.tcp.monitor()));
     }
     let greeted = connection.tcp.bytes_read();
-    let tcp = connection.tcp.clone();
     let mut reached = OriginStream {
         io: connection.io,
         tcp: connection.tcp,
@@ -128,14 +122,11 @@ pub(crate) async fn once(
         genuine: false,
         waiting: connection.waiting,
     };
-    if purpose != StreamUse::Tunnel && scheme == Scheme::Https {
+    if dial.purpose != StreamUse::Tunnel && scheme == Scheme::Https {
         progress(Stage::Handshaking);
-        let secured = secure(dial, target, reached.io, connection.peer).await;
-        let silent = hop && tcp.bytes_read() == greeted;
-        let secured = secured.map_err(|fault| match silent {
-            true => after_grant(fault),
-            false => fault,
-        })?;
+        let secured = secure(dial, target, reached.io, reached.peer).await;
+        let silent = hop && reached.tcp.bytes_read() == greeted;
+        let secured = secured.map_err(|fault| if silent { after_grant(fault) } else { fault })?;
         reached.io = secured.io;
         reached.genuine = secured.genuine;
         reached.target_reached();

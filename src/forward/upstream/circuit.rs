@@ -93,7 +93,7 @@ impl CircuitScope<'_> {
         self,
         forwarder: &Forwarder,
         transfer: &TransferHandle,
-        wants: UpstreamNeeds,
+        needs: UpstreamNeeds,
         probing: Probing,
     ) -> (Vec<usize>, Option<Trial>) {
         let fitting: Vec<(usize, &Arc<Upstream>)> = self
@@ -101,7 +101,7 @@ impl CircuitScope<'_> {
             .upstreams
             .iter()
             .enumerate()
-            .filter(|(_, upstream)| wants.is_met_by(upstream))
+            .filter(|(_, upstream)| needs.is_met_by(upstream))
             .collect();
         if fitting.len() < 2 {
             return (fitting.into_iter().map(|(at, _)| at).collect(), None);

@@ -72,8 +72,8 @@ impl Destination {
     }
 
     /// True where the client must not see the origin's own URLs.
-    pub(crate) fn is_rewritten(&self, asked: &ExchangeRequest) -> bool {
-        asked.base.is_some() || self.mirror.is_some()
+    pub(crate) fn is_rewritten(&self, exchange_request: &ExchangeRequest) -> bool {
+        exchange_request.base.is_some() || self.mirror.is_some()
     }
 
     /// Requests an uncompressed response where it will be rewritten. There are few such responses, and they are small.
@@ -81,10 +81,10 @@ impl Destination {
         &self,
         headers: &mut HeaderMap,
         head: &Parts,
-        asked: &ExchangeRequest,
+        exchange_request: &ExchangeRequest,
     ) {
         let rewrite = table::for_body(&head.method, head.uri.path());
-        if self.is_rewritten(asked) && rewrite.is_some() {
+        if self.is_rewritten(exchange_request) && rewrite.is_some() {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
     }

@@ -177,7 +177,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LimitedStream<S> {
 #[derive(Debug, Default)]
 struct FrameScanner {
     head: [u8; HEAD],
-    have: usize,
+    filled: usize,
     /// Bytes of the payload still to skip.
     skip: usize,
     /// How many more HEADERS frames each open stream may receive.
@@ -201,15 +201,15 @@ impl FrameScanner {
                 continue;
             }
             let (next, rest) = bytes.split_first()?;
-            if let Some(place) = self.head.get_mut(self.have) {
+            if let Some(place) = self.head.get_mut(self.filled) {
                 *place = *next;
             }
-            self.have += 1;
+            self.filled += 1;
             bytes = rest;
-            if self.have < HEAD {
+            if self.filled < HEAD {
                 continue;
             }
-            self.have = 0;
+            self.filled = 0;
             let [high, middle, low, ..] = self.head.map(usize::from);
             self.skip = high << 16 | middle << 8 | low;
             if let Some(what) = self.frame(now) {

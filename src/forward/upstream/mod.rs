@@ -1,5 +1,6 @@
 //! The path to an origin: which upstream is next, one attempt at it, its circuit, and the idle connections.
 
+pub(crate) mod address;
 pub(crate) mod attempt;
 pub(crate) mod circuit;
 pub(crate) mod destination;

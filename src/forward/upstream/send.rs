@@ -1,13 +1,11 @@
-//! HTTP on one connection to an origin: opening it, addressing and sending a request, and the meaning of a failure.
+//! HTTP on one connection to an origin: opening it, sending a request, and the meaning of a failure.
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{
-    HeaderMap, Request, Response, Uri, Version,
+    Request, Response,
     body::Incoming,
     client::conn::{http1, http2},
-    header::{COOKIE, EXPECT, HOST, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING},
-    http::uri::InvalidUri,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 
@@ -15,7 +13,6 @@ use crate::forward::{
     request::body::{RequestBody, RequestNotes},
     request::replay::ReplayError,
     upstream::attempt::OriginStream,
-    upstream::destination::Destination,
     upstream::flood::{Flood, LimitedStream},
     upstream::http1::Http1,
     upstream::pool::{ConnectionInfo, Lease, Sender},
@@ -24,8 +21,7 @@ use crate::forward::{
 use crate::{
     config::HttpVersion,
     io::ReadAfterWriteError,
-    model::{Fault, FaultKind, Leg, Stage, classify, fault::BoxError, stall::Stall},
-    net::dial::trail,
+    model::{Fault, FaultKind, Leg, Stage, classify, stall::Stall},
     rt::{Shutdown, Tasks},
     track::TransferHandle,
 };
@@ -124,94 +120,6 @@ fn log_end(ended: Result<(), hyper::Error>, peer: SocketAddr) {
     }
 }
 
-/// HTTP/2 may split a cookie field; HTTP/1 has one (RFC 9113, section 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let fields: Vec<&[u8]> = headers
-        .get_all(COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    if fields.len() > 1
-        && let Ok(joined) = HeaderValue::from_bytes(&fields.join(&b"; "[..]))
-    {
-        headers.insert(COOKIE, joined);
-    }
-}
-
-/// Writes the request's target in the form for this connection.
-///
-/// Fails where the result is no valid URI: a mirror's base path may make it too long.
-pub(crate) fn address(
-    request: &mut Request<RequestBody>,
-    uri: &Uri,
-    lease: &Lease,
-    to: &Destination,
-) -> Result<(), Fault> {
-    let path = to.path(uri);
-    let authority = || to.target.authority(to.scheme);
-    let absolute = |authority: &str| {
-        Uri::builder()
-            .scheme(to.scheme.as_str())
-            .authority(authority)
-            .path_and_query(&*path)
-            .build()
-    };
-    if matches!(lease.sender, Sender::Http1(_)) {
-        join_cookies(request.headers_mut());
-    }
-    if lease.about.absolute_form.is_none() {
-        // The field is for hops only.
-        request.headers_mut().remove(trail::TRAIL);
-    }
-    match (&lease.sender, &lease.about.absolute_form) {
-        (Sender::Http2(_), _) => {
-            *request.version_mut() = Version::HTTP_2;
-            request.headers_mut().remove(EXPECT);
-            request.headers_mut().remove(TRANSFER_ENCODING);
-            // The client's own `Host`, where it sent one: it may be part of a signature.
-            let host = request.headers_mut().remove(HOST);
-            let named = host.as_ref().and_then(|host| host.to_str().ok());
-            let own = authority();
-            *request.uri_mut() = absolute(named.unwrap_or(&own))
-                .or_else(|_| absolute(&own))
-                .map_err(|error| unwritable(&own, error))?;
-        }
-        (Sender::Http1(_), Some(form)) => {
-            let own = authority();
-            *request.uri_mut() = absolute(&own).map_err(|error| unwritable(&own, error))?;
-            if !form.via {
-                trail::mark_in_place_of_via(request.headers_mut());
-            }
-            if let Some(authorization) = &form.authorization {
-                request
-                    .headers_mut()
-                    .insert(PROXY_AUTHORIZATION, authorization.clone());
-            }
-        }
-        (Sender::Http1(_), None) => {
-            *request.uri_mut() = match (&path, uri.path_and_query()) {
-                // Unchanged, so there is nothing to parse again. In absolute form the path may be empty.
-                (Cow::Borrowed(_), Some(path)) if uri.scheme().is_none() => path.clone().into(),
-                _ => path
-                    .parse()
-                    .map_err(|error: InvalidUri| unwritable(&authority(), error))?,
-            };
-            if !request.headers().contains_key(HOST)
-                && let Ok(host) = authority().parse()
-            {
-                request.headers_mut().insert(HOST, host);
-            }
-        }
-    }
-    Ok(())
-}
-
-fn unwritable(authority: &str, error: impl Into<BoxError>) -> Fault {
-    Fault::new(Leg::Client, Stage::SendingHead, FaultKind::BadRequest)
-        .detail(format!("the URL for {authority} cannot be built"))
-        .source(error)
-}
-
 /// Why there is no response.
 pub(crate) enum NoResponse {
     /// The connection failed.
@@ -223,7 +131,7 @@ pub(crate) enum NoResponse {
 }
 
 /// How long a connection that was shut down may take to release its request.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const RELEASE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Sends the request and waits for the response's head, until the watchdog ends it or the connection proves dead. After that nothing reads
 /// the request's body any more, so a retry is its only reader.
@@ -249,7 +157,7 @@ pub(crate) async fn send_watched(
     // A dead connection is dead for all its requests.
     if !shared || matches!(missed, NoResponse::Stale) {
         about.tcp.end();
-        let _ = tokio::time::timeout(LAST_WORDS, sending).await;
+        let _ = tokio::time::timeout(RELEASE_LIMIT, sending).await;
     }
     Err(missed)
 }
@@ -314,21 +222,5 @@ impl SendError {
             next = level.source();
         }
         fault
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cookies_that_http_2_parted_are_one_field_again() {
-        let mut headers = HeaderMap::new();
-        for cookie in ["a=1", "b=2; c=3"] {
-            headers.append(COOKIE, HeaderValue::from_static(cookie));
-        }
-        join_cookies(&mut headers);
-        let fields: Vec<_> = headers.get_all(COOKIE).iter().collect();
-        assert_eq!(fields, ["a=1; b=2; c=3"]);
     }
 }

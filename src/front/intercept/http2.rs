@@ -31,9 +31,9 @@ pub(super) fn builder(tasks: Tasks, max_head: usize) -> http2::Builder<Tasks> {
 }
 
 /// Completes where no request `asked` within `head_timeout`.
-pub(super) async fn first_request_overdue(head_timeout: Duration, asked: &AtomicBool) {
+pub(super) async fn first_request_overdue(head_timeout: Duration, request_seen: &AtomicBool) {
     tokio::time::sleep(head_timeout).await;
-    if asked.load(Ordering::Relaxed) {
+    if request_seen.load(Ordering::Relaxed) {
         std::future::pending::<()>().await;
     }
 }

@@ -20,10 +20,15 @@ pub(super) struct SilentClient {
 
 impl SilentClient {
     /// The connection has ended, with an unreadable request or without one.
-    pub(super) fn report_end(&self, unread: Option<Fault>, asked: bool, shutdown: &Shutdown) {
+    pub(super) fn report_end(
+        &self,
+        unread: Option<Fault>,
+        request_seen: bool,
+        shutdown: &Shutdown,
+    ) {
         if let Some(fault) = unread {
             self.report(resource::NO_METHOD, fault);
-        } else if !asked && !shutdown.is_draining() {
+        } else if !request_seen && !shutdown.is_draining() {
             self.distrusts();
         }
     }

@@ -39,7 +39,7 @@ pub(super) struct TerminatedConnection {
     conn: ClientConn,
     target: Target,
     /// True once a request has arrived.
-    asked: AtomicBool,
+    request_seen: AtomicBool,
     /// True once a request was upgraded to another protocol.
     upgraded: AtomicBool,
 }
@@ -71,7 +71,7 @@ impl TerminatedConnection {
                 ..client.conn
             },
             target,
-            asked: AtomicBool::new(false),
+            request_seen: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
         });
         let error = match tls.http {
@@ -85,8 +85,8 @@ impl TerminatedConnection {
             }
         };
         let unread = error.and_then(|error| malformed(&error, &line, terminated.conn.address));
-        let asked = terminated.asked.load(Ordering::Relaxed);
-        silent.report_end(unread, asked, &forwarder.shared.shutdown);
+        let request_seen = terminated.request_seen.load(Ordering::Relaxed);
+        silent.report_end(unread, request_seen, &forwarder.shared.shutdown);
     }
 
     async fn http1(
@@ -114,7 +114,7 @@ impl TerminatedConnection {
         let this = Arc::clone(self);
         let service = service_fn(move |request| this.clone().response(request));
         let connection = std::pin::pin!(http2.serve_connection(io, service));
-        let idle = http2::first_request_overdue(listen.head_timeout, &self.asked);
+        let idle = http2::first_request_overdue(listen.head_timeout, &self.request_seen);
         http2::run(connection, self.conn.address, &shared.shutdown, idle).await;
     }
 
@@ -122,9 +122,9 @@ impl TerminatedConnection {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<HttpResponse, Infallible> {
-        self.asked.store(true, Ordering::Relaxed);
+        self.request_seen.store(true, Ordering::Relaxed);
         self.conn.mark_received();
-        let asked = ExchangeRequest {
+        let exchange_request = ExchangeRequest {
             front: track::Front::Intercept,
             client: self.conn.clone(),
             scheme: Scheme::Https,
@@ -132,7 +132,7 @@ impl TerminatedConnection {
             base: None,
         };
         // A reload also applies to clients that keep their connection.
-        let response = ferry(self.current.get(), request, asked).await;
+        let response = ferry(self.current.get(), request, exchange_request).await;
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         self.upgraded.fetch_or(switches, Ordering::Relaxed);
         Ok(response)
@@ -143,31 +143,39 @@ impl TerminatedConnection {
 async fn ferry(
     forwarder: Arc<Forwarder>,
     mut request: Request<Incoming>,
-    asked: ExchangeRequest,
+    exchange_request: ExchangeRequest,
 ) -> HttpResponse {
-    let slot = Arc::clone(&asked.client.slot);
+    let slot = Arc::clone(&exchange_request.client.slot);
     let _busy = slot.busy();
     let fault = if request.method() == Method::CONNECT {
         Some(bad_request("CONNECT inside a CONNECT tunnel"))
     } else {
         bad_hosts(&request)
-            .or_else(|| names::mismatch(&request, &asked.target))
-            .or_else(|| reloaded(&forwarder, &asked.target))
+            .or_else(|| names::mismatch(&request, &exchange_request.target))
+            .or_else(|| reloaded(&forwarder, &exchange_request.target))
     };
     let fault = match fault {
         Some(fault) => Some(fault),
-        None => admission::refusal(&forwarder, &asked.client).await,
+        None => admission::refusal(&forwarder, &exchange_request.client).await,
     };
-    let target = Some(&asked.target);
+    let target = Some(&exchange_request.target);
     let Some(fault) = fault else {
-        let here = methods::response(&forwarder, &mut request, &asked.client, target).await;
+        let here =
+            methods::response(&forwarder, &mut request, &exchange_request.client, target).await;
         return match here {
             Some(response) => response,
-            None => forwarder.exchange(request, asked).await,
+            None => forwarder.exchange(request, exchange_request).await,
         };
     };
     let http2 = request.version() == Version::HTTP_2;
-    let mut response = refuse(&forwarder, &request, &asked.client, target, fault).await;
+    let mut response = refuse(
+        &forwarder,
+        &request,
+        &exchange_request.client,
+        target,
+        fault,
+    )
+    .await;
     // RFC 9110, section 15.5.20: the client may send the request again on another connection.
     if response.status() == StatusCode::MISDIRECTED_REQUEST && !http2 {
         let close = HeaderValue::from_static("close");

@@ -73,7 +73,7 @@ fn a_batch_response_of_the_hub_stays_on_its_routes_and_keeps_everything_else() {
         findings,
         Findings {
             changed: 4,
-            away: Vec::new()
+            unserved: Vec::new()
         }
     );
 }
@@ -124,7 +124,7 @@ fn a_batch_response_of_other_servers_is_understood_too() {
         findings,
         Findings {
             changed: 5,
-            away: vec!["evil.test:443".into()]
+            unserved: vec!["evil.test:443".into()]
         }
     );
 }
@@ -153,7 +153,7 @@ fn a_redirect_in_raw_utf_8_or_with_user_info_stays_on_its_routes() {
     let value = HeaderValue::from_bytes("https://me:pass@h\u{e4}.test/".as_bytes()).unwrap();
     headers.insert("location", value);
     let findings = rewrite_head(&reverse(), StatusCode::FOUND, &mut headers);
-    assert_eq!(findings.away, ["h%C3%A4.test".into()]);
+    assert_eq!(findings.unserved, ["h%C3%A4.test".into()]);
 }
 
 #[test]
@@ -324,7 +324,7 @@ fn every_field_of_a_response_is_mapped_and_others_stay() {
         findings,
         Findings {
             changed: 5,
-            away: Vec::new()
+            unserved: Vec::new()
         }
     );
 }

@@ -48,7 +48,7 @@ impl Segments {
 
     /// The next range not yet requested, as far as the memory permits.
     fn next_unrequested(&mut self, free: u64) -> Option<u64> {
-        let rest = self.length - self.asked;
+        let rest = self.length - self.requested;
         let idle = self
             .limits
             .connections
@@ -65,16 +65,16 @@ impl Segments {
         if rest == 0 || size > room {
             return None;
         }
-        let start = self.asked;
-        self.asked += size;
-        self.insert(start, self.asked);
+        let start = self.requested;
+        self.requested += size;
+        self.insert(start, self.requested);
         Some(start)
     }
 
     /// The second half of the range with the most bytes left, so that the slowest connection does not delay the end; where the memory is full,
     /// half of the range that the client waits for.
     fn halve(&mut self) -> Option<u64> {
-        let all_asked = self.asked >= self.length;
+        let all_asked = self.requested >= self.length;
         if let Some(first) = self.first.filter(|_| self.delivered < self.stop()) {
             let (from, stop) = (first.max(self.delivered), self.stop());
             if stop - from >= 2 * SMALLEST_HALF {

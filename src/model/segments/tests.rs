@@ -214,7 +214,7 @@ struct SegmentsRun {
     /// Where each fetch is.
     fetches: BTreeMap<u64, u64>,
     /// What the ranges brought.
-    came: Vec<Range<u64>>,
+    received: Vec<Range<u64>>,
 }
 
 impl SegmentsRun {
@@ -228,11 +228,11 @@ impl SegmentsRun {
             random,
             plan,
             fetches: BTreeMap::new(),
-            came: Vec::new(),
+            received: Vec::new(),
         }
     }
 
-    fn fetch(&mut self, breaks: u32) {
+    fn fetch(&mut self, failed_fetches: u32) {
         let plan = &mut self.plan;
         // Other downloads use all the memory now and then.
         let free = if self.random.bool() { u64::MAX } else { 0 };
@@ -241,7 +241,7 @@ impl SegmentsRun {
         }
         let ids: Vec<u64> = self.fetches.keys().copied().collect();
         for id in ids {
-            if self.random.u32(0..1000) < breaks {
+            if self.random.u32(0..1000) < failed_fetches {
                 plan.failed(id);
                 continue;
             }
@@ -250,7 +250,7 @@ impl SegmentsRun {
             let count = self.random.usize(0..200_000);
             let wanted = plan.received(id, count).unwrap();
             let from = left.start + wanted.skip as u64;
-            self.came.push(from..from + wanted.keep as u64);
+            self.received.push(from..from + wanted.keep as u64);
             self.fetches.insert(id, from + wanted.keep as u64);
         }
         self.fetches.retain(|id, _| plan.left(*id).is_some());
@@ -269,7 +269,7 @@ impl SegmentsRun {
             }
             NextBytes::Range { ready, .. } => {
                 let count = ready.min(self.random.u64(1..400_000));
-                let covered = |byte: u64| self.came.iter().any(|range| range.contains(&byte));
+                let covered = |byte: u64| self.received.iter().any(|range| range.contains(&byte));
                 let (from, last) = (self.delivered, (self.delivered + count).saturating_sub(1));
                 assert!(count == 0 || covered(from) && covered(last));
                 self.note_delivered(count);
@@ -290,7 +290,7 @@ impl SegmentsRun {
 fn every_byte_is_delivered_once_and_in_order_whatever_breaks() {
     for seed in 0..300 {
         let mut play = SegmentsRun::new(seed);
-        let breaks = play.random.u32(0..60);
+        let failed_fetches = play.random.u32(0..60);
         let first_breaks = play.random.u32(0..3) == 0;
         let done = (0..200_000).any(|round| {
             if first_breaks && round == 20 {
@@ -299,7 +299,7 @@ fn every_byte_is_delivered_once_and_in_order_whatever_breaks() {
             if play.random.u32(0..50) == 0 {
                 play.plan.skip_first();
             }
-            play.fetch(breaks);
+            play.fetch(failed_fetches);
             match play.deliver() {
                 NextBytes::Done => true,
                 // As planned: nobody is left to fetch it, and the download breaks off.

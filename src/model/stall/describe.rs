@@ -34,7 +34,7 @@ impl std::fmt::Display for SiblingText<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self(found, upstream) = self;
         let (route, ago) = (&found.route, found.ago.as_secs());
-        match &found.fares {
+        match &found.outcome {
             SiblingOutcome::Works => write!(f, "{route} works through {upstream} ({ago} s ago)"),
             SiblingOutcome::Fails(code) => {
                 write!(
@@ -167,7 +167,7 @@ impl StallContext<'_> {
             ..
         } = self;
         let place = advice::place(route);
-        let text = match sibling.map(|sibling| (&sibling.route, &sibling.fares)) {
+        let text = match sibling.map(|sibling| (&sibling.route, &sibling.outcome)) {
             None => return Advice::other_upstream(&begin, route),
             Some((works, SiblingOutcome::Works)) => format!(
                 "{begin}{works} works through {upstream} and {route} does not, so add another upstream to `upstreams` of {place}"

@@ -36,7 +36,7 @@ pub(crate) struct StallRule {
     /// The meaning of the verdict, for people.
     pub meaning: &'static str,
     /// True where ending the transfer can help, because another attempt may succeed.
-    pub acts: bool,
+    pub ending_helps: bool,
     /// True where the evidence for the verdict is present.
     holds: fn(&RuleInput<'_>) -> bool,
 }
@@ -56,37 +56,37 @@ pub(crate) const STALL_RULES: &[StallRule] = &[
     StallRule {
         verdict: Verdict::Throttled,
         meaning: "data moves, but below the floor",
-        acts: false,
+        ending_helps: false,
         holds: |scene| scene.slow,
     },
     StallRule {
         verdict: Verdict::NeverConnected,
         meaning: "no connection was established",
-        acts: false,
+        ending_helps: false,
         holds: |scene| scene.due == Due::Connection,
     },
     StallRule {
         verdict: Verdict::PathMtu,
         meaning: "the path drops large segments",
-        acts: true,
+        ending_helps: true,
         holds: loses_large_segments,
     },
     StallRule {
         verdict: Verdict::PathDrops,
         meaning: "the path drops what is sent",
-        acts: true,
+        ending_helps: true,
         holds: loses_segments,
     },
     StallRule {
         verdict: Verdict::PeerNotReading,
         meaning: "the peer stopped reading",
-        acts: true,
+        ending_helps: true,
         holds: |scene| scene.due == Due::OriginReads,
     },
     StallRule {
         verdict: Verdict::AnswerStopped,
         meaning: "the response stopped midway",
-        acts: true,
+        ending_helps: true,
         holds: |scene| {
             let receives = scene.sample.stage == Stage::ReceivingBody && !scene.sample.tunnel;
             scene.due == Due::OriginAnswers && receives
@@ -95,13 +95,13 @@ pub(crate) const STALL_RULES: &[StallRule] = &[
     StallRule {
         verdict: Verdict::NoAnswer,
         meaning: "the peer has the complete request and does not answer",
-        acts: true,
+        ending_helps: true,
         holds: |scene| scene.due == Due::OriginAnswers,
     },
     StallRule {
         verdict: Verdict::ClientIdle,
         meaning: "the client neither sends nor reads",
-        acts: false,
+        ending_helps: false,
         holds: |scene| matches!(scene.due, Due::ClientSends | Due::ClientReads),
     },
 ];
@@ -114,7 +114,7 @@ impl Verdict {
 
     /// True where ending the transfer can help.
     pub(crate) fn ending_helps(self) -> bool {
-        self.rule().is_some_and(|rule| rule.acts)
+        self.rule().is_some_and(|rule| rule.ending_helps)
     }
 
     /// The meaning, for people.

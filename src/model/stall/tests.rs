@@ -54,8 +54,8 @@ fn sample(stage: Stage, origin: Flow) -> Sample {
         refused: false,
         hop: false,
         prompt: false,
-        asks_client: true,
-        asks_origin: true,
+        awaits_client: true,
+        awaits_origin: true,
         client: flow(500, 0, KERNEL),
         origin: (stage > Stage::Greeting).then_some(origin),
     }
@@ -197,7 +197,7 @@ fn a_client_that_does_not_read_its_response_is_idle_and_the_origin_is_not_blamed
     );
     // HTTP/2 holds back above TCP: nothing is queued, and nobody asks the origin for more.
     slow.client = flow(4_000_000, 0, KERNEL);
-    slow.asks_origin = false;
+    slow.awaits_origin = false;
     assert_eq!(told(&slow, &LIMITS).unwrap().0, Verdict::ClientIdle);
 }
 
@@ -343,7 +343,7 @@ fn every_verdict_stands_in_the_table_once_and_has_advice_that_names_a_key_or_a_c
     let works = Found {
         route: "hf-main".into(),
         role: Role::MainSite,
-        fares: SiblingOutcome::Works,
+        outcome: SiblingOutcome::Works,
         ago: Duration::from_secs(3),
     };
     for rule in STALL_RULES {

@@ -25,7 +25,7 @@ pub(super) fn applied(socket: TcpStream, congestion: Congestion, peer: SocketAdd
     match set(&SockRef::from(&socket), name) {
         Ok(()) => Tcp::new(socket),
         Err(error) if error.kind() == io::ErrorKind::NotFound && congestion == Congestion::Auto => {
-            Tcp::with_farewell(socket, advise_on_loss)
+            Tcp::with_close_hook(socket, advise_on_loss)
         }
         Err(error) => {
             static TOLD: AtomicBool = AtomicBool::new(false);

@@ -32,7 +32,7 @@ pub(super) struct Greeting {
     io: BoxIo,
     peer: SocketAddr,
     /// The hop knows the target: if it closes without a response, it refuses the target.
-    asked: bool,
+    target_named: bool,
     /// Secrets that must not appear in a fault, even if the hop quotes them.
     secrets: Vec<String>,
     /// Received bytes that were not consumed.
@@ -44,7 +44,7 @@ impl Greeting {
         Self {
             io,
             peer,
-            asked: false,
+            target_named: false,
             secrets: Vec::new(),
             received: BytesMut::new(),
         }
@@ -52,13 +52,13 @@ impl Greeting {
 
     /// The next message names the target: closing without a response is a refusal, unless the hop granted the same target before.
     pub(super) fn name_target(&mut self, granted: &GrantedTargets, target: &Target) {
-        self.asked = !granted.has(target);
+        self.target_named = !granted.has(target);
     }
 
     /// The same for a hop without any history.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn name_any_target(&mut self) {
-        self.asked = true;
+        self.target_named = true;
     }
 
     /// The same, with the secrets that are sent to the hop and may be quoted.
@@ -86,7 +86,7 @@ impl Greeting {
     /// Waits for more bytes in `received`. Fails where the hop closes instead.
     pub(super) async fn receive(&mut self) -> Result<(), Fault> {
         self.received.reserve(1024);
-        let kind = if self.asked && self.received.is_empty() {
+        let kind = if self.target_named && self.received.is_empty() {
             Some(FaultKind::TargetRefused)
         } else {
             None

@@ -29,8 +29,8 @@ const SUSPICIOUS: Duration = Duration::from_secs(3);
 /// A greeting of one protocol, and the test of its response.
 struct Protocol {
     greeting: &'static [u8],
-    is_answer: fn(&[u8]) -> bool,
-    found: &'static str,
+    is_reply: fn(&[u8]) -> bool,
+    explanation: &'static str,
     /// True for the hop kinds that use these first bytes.
     is_own: fn(&KindOfHop) -> bool,
 }
@@ -40,33 +40,33 @@ static PROTOCOLS: [&Protocol; 3] = [&HTTP, &SOCKS5, &TLS];
 /// SOCKS5: one method, no authentication (RFC 1928, section 3).
 static SOCKS5: Protocol = Protocol {
     greeting: &[5, 1, 0],
-    is_answer: |bytes| matches!(bytes, [5, 0 | 1 | 2 | 0xff, ..]),
-    found: "the server speaks SOCKS5: the URL of this hop needs socks5h://",
+    is_reply: |bytes| matches!(bytes, [5, 0 | 1 | 2 | 0xff, ..]),
+    explanation: "the server speaks SOCKS5: the URL of this hop needs socks5h://",
     is_own: |kind| kind.protocol == HopProtocol::Socks5 && !kind.tls,
 };
 
 /// A truncated ClientHello: every TLS server answers with an alert (RFC 8446, section 6).
 static TLS: Protocol = Protocol {
     greeting: &[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3],
-    is_answer: |bytes| matches!(bytes, [0x15 | 0x16, 3, ..]),
-    found: "the server speaks TLS: the URL of this hop needs https://",
+    is_reply: |bytes| matches!(bytes, [0x15 | 0x16, 3, ..]),
+    explanation: "the server speaks TLS: the URL of this hop needs https://",
     is_own: |kind| kind.tls,
 };
 
 /// A request that every HTTP server answers, at least with a refusal.
 static HTTP: Protocol = Protocol {
     greeting: b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-    is_answer: |bytes| bytes.starts_with(b"HTTP/"),
-    found: "the server speaks HTTP: the URL of this hop needs http://",
+    is_reply: |bytes| bytes.starts_with(b"HTTP/"),
+    explanation: "the server speaks HTTP: the URL of this hop needs http://",
     is_own: |kind| kind.protocol == HopProtocol::Http && !kind.tls,
 };
 
 /// `fault`, or a better explanation: the hop speaks another protocol than its `url` says.
 pub(super) async fn explain(fault: Fault, hop: &Hop, attempt: &DialRequest<'_>) -> Fault {
     match recognise(hop, attempt, OwnProtocol::Asked).await {
-        Some(found) => Fault {
+        Some(explanation) => Fault {
             peer: fault.peer,
-            ..other(found)
+            ..other(explanation)
         },
         None => fault,
     }
@@ -76,15 +76,15 @@ pub(super) async fn explain(fault: Fault, hop: &Hop, attempt: &DialRequest<'_>) 
 pub(super) async fn after_a_while(hop: &Hop, attempt: &DialRequest<'_>, tcp: &Tcp) -> Fault {
     sleep(SUSPICIOUS).await;
     if tcp.bytes_read() == 0
-        && let Some(found) = recognise(hop, attempt, OwnProtocol::Silent).await
+        && let Some(explanation) = recognise(hop, attempt, OwnProtocol::Silent).await
     {
-        return other(found).peer(&hop.target);
+        return other(explanation).peer(&hop.target);
     }
     std::future::pending().await
 }
 
-fn other(found: &'static str) -> Fault {
-    Fault::new(Leg::Hop, Stage::Greeting, FaultKind::BadAnswer).detail(found)
+fn other(explanation: &'static str) -> Fault {
+    Fault::new(Leg::Hop, Stage::Greeting, FaultKind::BadAnswer).detail(explanation)
 }
 
 async fn recognise(hop: &Hop, attempt: &DialRequest<'_>, own: OwnProtocol) -> Option<&'static str> {
@@ -97,7 +97,7 @@ async fn recognise(hop: &Hop, attempt: &DialRequest<'_>, own: OwnProtocol) -> Op
     }
     for protocol in PROTOCOLS.iter().filter(|protocol| !is_own(protocol)) {
         if speaks(protocol, protocol.greeting, hop, attempt).await {
-            return Some(protocol.found);
+            return Some(protocol.explanation);
         }
     }
     None
@@ -154,7 +154,7 @@ async fn answers(
             Ok(read) if read > 0 => length += read,
             _ => break,
         }
-        if response.get(..length).is_some_and(protocol.is_answer) {
+        if response.get(..length).is_some_and(protocol.is_reply) {
             return true;
         }
     }

@@ -26,7 +26,7 @@ static WAITING: LazyLock<Mutex<HashMap<HopAndTarget, TargetEntry>>> = LazyLock::
 #[derive(Default)]
 struct TargetEntry {
     rounds: Rounds,
-    moved: Arc<Notify>,
+    changed: Arc<Notify>,
 }
 
 /// A request that waits for a hop; ends when dropped.
@@ -39,11 +39,11 @@ impl PendingRequest {
     /// Fails where the request is a round of a loop.
     pub(crate) async fn begin(hop: &str, target: &str) -> Result<Self, Fault> {
         let waiting = Self((hop.to_owned(), target.to_owned()));
-        let (round, moved) = waiting.arrive();
+        let (round, changed) = waiting.arrive();
         let round = match round {
             Round::Held(wait) => {
                 let mut held = HeldRequest(Some(&waiting));
-                let how = match timeout(wait, moved).await {
+                let how = match timeout(wait, changed).await {
                     Ok(()) => Release::Moved,
                     Err(_) => Release::Silence,
                 };
@@ -67,7 +67,7 @@ impl PendingRequest {
     pub(crate) fn note_response(self) {
         if let Some(entry) = lock().get_mut(&self.0) {
             entry.rounds.note_response();
-            entry.moved.notify_waiters();
+            entry.changed.notify_waiters();
         }
     }
 
@@ -79,11 +79,11 @@ impl PendingRequest {
         }
         let entry = waiting.entry(self.0.clone()).or_default();
         if entry.rounds.has_held() {
-            entry.moved.notify_waiters();
+            entry.changed.notify_waiters();
         }
         (
             entry.rounds.arrive(now),
-            Arc::clone(&entry.moved).notified_owned(),
+            Arc::clone(&entry.changed).notified_owned(),
         )
     }
 

@@ -101,7 +101,8 @@ impl Client {
         let host = host.parse().unwrap();
         let client = "127.0.0.1:1".parse().unwrap();
         let accepting = async {
-            let mut accepted = accept(Box::new(far), leaves, &host, http, client, PATIENCE).await?;
+            let mut accepted =
+                accept(Box::new(far), leaves, (&host, http), client, PATIENCE).await?;
             accepted.io.write_all(b"hello").await.unwrap();
             accepted.io.shutdown().await.unwrap();
             Ok(accepted)
@@ -218,8 +219,7 @@ async fn a_second_connection_resumes_the_session_of_the_first() {
             let accepted = accept(
                 Box::new(far),
                 &leaves,
-                &host,
-                HttpVersion::Http1,
+                (&host, HttpVersion::Http1),
                 address,
                 PATIENCE,
             )
@@ -265,8 +265,7 @@ async fn a_client_that_falls_silent_or_away_is_a_fault_of_its_own() {
         let accepted = accept(
             Box::new(far),
             &leaves,
-            &host,
-            HttpVersion::Http1,
+            (&host, HttpVersion::Http1),
             address,
             SECOND,
         )

@@ -56,7 +56,7 @@ struct Queue {
     /// The state of the thread.
     thread: ThreadState,
     /// True where a flush waits until everything is written.
-    hurry: bool,
+    flushing: bool,
 }
 
 #[derive(Default, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl Writer {
     pub(super) fn flush(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
         let mut queue = self.0.lock();
-        queue.hurry = true;
+        queue.flushing = true;
         self.0.filled.notify_one();
         while queue.bytes > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -134,7 +134,7 @@ impl Writer {
             let waited = self.0.drained.wait_timeout(queue, left);
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        queue.hurry = false;
+        queue.flushing = false;
     }
 }
 
@@ -172,7 +172,7 @@ impl WriterQueue {
                 queue.push(&notice);
             }
             let left = wrote.map_or(Duration::ZERO, |at| GATHER.saturating_sub(at.elapsed()));
-            let due = left.is_zero() || queue.hurry || queue.chunks.len() > 1;
+            let due = left.is_zero() || queue.flushing || queue.chunks.len() > 1;
             if due && let Some(chunk) = queue.chunks.pop_front() {
                 queue.thread = ThreadState::Busy;
                 return chunk;

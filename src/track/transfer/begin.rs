@@ -71,9 +71,9 @@ pub(crate) struct Counters {
     /// The declared length of the response; 0 where unknown.
     pub down_total: AtomicU64,
     /// True while the request's body waits for the client.
-    pub asks_client: AtomicBool,
+    pub awaits_client: AtomicBool,
     /// True while the response's body waits for the origin.
-    pub asks_origin: AtomicBool,
+    pub awaits_origin: AtomicBool,
     /// Request bodies being sent: 0 before the first attempt and after the origin has received everything.
     pub sending: AtomicU32,
     /// True where the response's head arrived before the request was completely sent.

@@ -76,8 +76,8 @@ impl TransferState {
         };
         let stages = Stage::ALL
             .iter()
-            .zip(state.spent)
-            .map(|(stage, spent)| (*stage, millis(spent)))
+            .zip(state.stage_times)
+            .map(|(stage, stage_times)| (*stage, millis(stage_times)))
             .filter(|(_, ms)| *ms > 0)
             .collect();
         let event = (!state.handed_over).then(|| TransferEnded {

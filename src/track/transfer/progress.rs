@@ -61,7 +61,7 @@ impl TransferHandle {
 
     /// True while a stall lasts that must be acted upon, and that the client does not cause.
     pub(crate) fn is_stalled(&self) -> bool {
-        self.0.state().watching.acts
+        self.0.state().watching.must_act
     }
 
     /// The number in its log lines.
@@ -128,7 +128,7 @@ impl TransferState {
             } else {
                 state.sample(self)
             };
-            state.watching.looked = Some(now);
+            state.watching.checked_at = Some(now);
             let ahead = self.counters.ahead.load(Ordering::Relaxed);
             let received = counts[1].saturating_add(ahead);
             state.watching.pace.observe(now, counts[0], received);
@@ -139,14 +139,14 @@ impl TransferState {
                 .get_or_insert_with(|| Watch::new(&sample, &limits, now));
             let observed = watch.observe(&sample, &limits, now);
             let deadline = watch.deadline(&sample, &limits, now);
-            let acts = watch.overdue(&sample, &limits, now);
+            let must_act = watch.overdue(&sample, &limits, now);
             let due = watch.idle_time(now).0;
             state
                 .watching
                 .rest
                 .record(now, counts, sample.tunnel && due == Due::Nobody);
             let event = self.report_stall(&mut state, &observed);
-            self.act(&mut state, acts);
+            self.act(&mut state, must_act);
             let awaited = self.awaited(&state, &observed);
             if let Some(event) = &event {
                 state.timeline.stall(event.timeline_entry());
@@ -225,15 +225,15 @@ impl TransferState {
         now: Instant,
     ) -> Option<[StallReported; 2]> {
         // The client's socket is closed by now, so the last check counts where the other side has not moved since.
-        let looked = state.watching.sample?;
+        let checked_at = state.watching.sample?;
         let side =
             |sample: &stall::Sample| sample.origin.map(|flow| (flow.read, flow.acknowledged()));
-        if side(&looked) != side(&state.sample(self)) {
+        if side(&checked_at) != side(&state.sample(self)) {
             return None;
         }
         let limits = self.about.stall.limits.at_departure();
         let watch = state.watching.watch.as_mut()?;
-        let observed = watch.observe(&looked, &limits, now);
+        let observed = watch.observe(&checked_at, &limits, now);
         let Observed::Stalled(stall) = observed else {
             return None;
         };
@@ -269,7 +269,7 @@ impl TransferState {
 
     /// Ends the transfer because of its stall, where the route wants that and the time for it has come.
     fn act(&self, state: &mut TransferData, idle: Option<Duration>) {
-        state.watching.acts = idle.is_some();
+        state.watching.must_act = idle.is_some();
         if let (Some(idle), Some(reported)) = (idle, state.watching.reported)
             && self.about.stall.action != Action::Report
             && state.act.is_none()

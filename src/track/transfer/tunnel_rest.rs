@@ -17,25 +17,25 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 pub(super) struct TunnelRest {
     /// Bytes from the client and to it.
     counts: [u64; 2],
-    looked: Option<Instant>,
+    checked_at: Option<Instant>,
     /// True where nothing moved between the last two checks and neither side owes the other one data.
-    rests: bool,
+    at_rest: bool,
 }
 
 impl TunnelRest {
     /// Records the counts of a check at `now`.
     pub(super) fn record(&mut self, now: Instant, counts: [u64; 2], nobodys_turn: bool) {
-        self.rests = nobodys_turn && self.counts == counts;
+        self.at_rest = nobodys_turn && self.counts == counts;
         self.counts = counts;
-        self.looked = Some(now);
+        self.checked_at = Some(now);
     }
 
     /// True where a check would give the same result as the last one.
     pub(super) fn is_unchanged(&self, counts: [u64; 2], tick: Duration, now: Instant) -> bool {
         let soon = self
-            .looked
-            .is_some_and(|looked| now < looked + tick * TICKS);
-        self.rests && self.counts == counts && soon
+            .checked_at
+            .is_some_and(|checked_at| now < checked_at + tick * TICKS);
+        self.at_rest && self.counts == counts && soon
     }
 }
 
@@ -46,7 +46,7 @@ impl TransferHandle {
         loop {
             let before = self.total();
             tokio::time::sleep(LAST_WORD).await;
-            if self.total() == before && self.0.state().watching.rest.rests {
+            if self.total() == before && self.0.state().watching.rest.at_rest {
                 return;
             }
         }

@@ -52,11 +52,11 @@ impl WatchedSocket {
 #[derive(Debug, Default)]
 pub(super) struct WatchdogState {
     pub(super) watch: Option<Watch>,
-    pub(super) looked: Option<Instant>,
+    pub(super) checked_at: Option<Instant>,
     pub(super) sample: Option<Sample>,
     pub(super) reported: Option<Stall>,
     /// True while a stall lasts that must be acted upon.
-    pub(super) acts: bool,
+    pub(super) must_act: bool,
     pub(super) pace: RateSampler,
     pub(super) rest: TunnelRest,
 }
@@ -85,8 +85,8 @@ impl WatchdogState {
         let idle = self
             .watch
             .as_ref()
-            .zip(self.looked)
-            .map(|(watch, looked)| watch.idle_time(looked).1);
+            .zip(self.checked_at)
+            .map(|(watch, checked_at)| watch.idle_time(checked_at).1);
         idle.is_some_and(|idle| !idle.is_zero())
     }
 }
@@ -136,8 +136,8 @@ impl TransferData {
             hop: self.hop,
             prompt: inner.about.role == Role::LfsStorage
                 || inner.about.path.ends_with("/info/lfs/objects/batch"),
-            asks_client: is(&counters.asks_client),
-            asks_origin: is(&counters.asks_origin),
+            awaits_client: is(&counters.awaits_client),
+            awaits_origin: is(&counters.awaits_origin),
             client: client.unwrap_or(Flow {
                 read: up,
                 written: down,

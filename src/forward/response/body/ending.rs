@@ -41,10 +41,12 @@ pub(super) async fn fail(
     event: Event,
     close_delimited: bool,
 ) -> BoxError {
-    let client = exchange.asked.client.clone();
+    let client = exchange.exchange_request.client.clone();
     drain::drained(&client.tcp, client.shared).await;
     let given_up = exchange.plan.give_up(event);
-    if close_delimited && !client.shared && drain::ends_with_reset(&given_up, exchange.asked.front)
+    if close_delimited
+        && !client.shared
+        && drain::ends_with_reset(&given_up, exchange.exchange_request.front)
     {
         client.tcp.reset_at_end();
     }

@@ -33,7 +33,7 @@ pub(crate) struct Candidate {
     waits_since: Option<Instant>,
     /// The start of the stretch whose pace is measured, and of the next one.
     marks: [Checkpoint; 2],
-    look: Pin<Box<Sleep>>,
+    next_check: Pin<Box<Sleep>>,
     /// The first connection, and the number of segments that had arrived out of order on it before.
     tcp: TcpMonitor,
     gaps: u32,
@@ -78,7 +78,7 @@ impl Candidate {
                 delivered: 0,
                 waited: Duration::ZERO,
             }; 2],
-            look: Box::pin(sleep_until(begun + interval(&limits))),
+            next_check: Box::pin(sleep_until(begun + interval(&limits))),
         })
     }
 
@@ -93,14 +93,14 @@ impl Candidate {
 
     /// True once segments help; the first check is due even where no byte arrives.
     pub(crate) fn poll_worth_it(&mut self, cx: &mut Context<'_>, delivered: u64) -> bool {
-        if self.look.as_mut().poll(cx) == Poll::Pending {
+        if self.next_check.as_mut().poll(cx) == Poll::Pending {
             return false;
         }
         let now = Instant::now();
         let half = self.limits.begin_after / EARLY;
-        self.look.as_mut().reset(now + interval(&self.limits));
+        self.next_check.as_mut().reset(now + interval(&self.limits));
         // Registers for the next check.
-        let _ = self.look.as_mut().poll(cx);
+        let _ = self.next_check.as_mut().poll(cx);
         let waits = self.waits_since.map_or(Duration::ZERO, |since| now - since);
         let mark = Checkpoint {
             at: now,

@@ -25,7 +25,7 @@ impl Segmented {
             _ => None,
         };
         let was_given_up = self.plan.is_given_up();
-        let mut vain = false;
+        let mut wasted_fetches = false;
         let mut failed = Vec::new();
         for worker in &mut self.workers {
             let Some((id, since)) = worker.waiting_fetch() else {
@@ -34,7 +34,7 @@ impl Segmented {
             let of_head = head.is_some() && self.plan.start_of(id) == head;
             let patience = if of_head { HEAD_PATIENCE } else { PATIENCE };
             if now.saturating_duration_since(since) >= patience {
-                vain |= of_head;
+                wasted_fetches |= of_head;
                 failed.push(id);
                 worker.end();
             }
@@ -43,12 +43,12 @@ impl Segmented {
             self.fetch_failed(id, "no data arrived");
         }
         self.workers.retain(|worker| !worker.is_gone());
-        if vain {
+        if wasted_fetches {
             // A range that brings only a few bytes each time counts as silent.
-            let moved = mem::take(&mut self.since_vain) >= SMALLEST;
-            self.vain = if moved { 1 } else { self.vain + 1 };
+            let moved = mem::take(&mut self.since_wasted) >= SMALLEST;
+            self.wasted_fetches = if moved { 1 } else { self.wasted_fetches + 1 };
         }
-        if self.vain >= VAIN && self.broken.is_none() && !self.plan.is_given_up() {
+        if self.wasted_fetches >= VAIN && self.broken.is_none() && !self.plan.is_given_up() {
             self.give_up("the ranges are stalled");
         }
         self.stalled |= self.plan.is_given_up() && !was_given_up;

@@ -70,10 +70,10 @@ pub(crate) struct Segmented {
     _first: HostPlace,
     tick: Interval,
     /// Fetches in a row that gave the waiting client nothing, and the bytes it received since the last one.
-    vain: u32,
-    since_vain: u64,
+    wasted_fetches: u32,
+    since_wasted: u64,
     /// The number of connections that the status shows.
-    shown: usize,
+    status_count: usize,
     /// True where the origin refuses ranges, so no further attempt is useful.
     refused: bool,
 }
@@ -105,9 +105,9 @@ impl Segmented {
             connections: limits.connections,
             _first: first,
             tick,
-            vain: 0,
-            since_vain: 0,
-            shown: 0,
+            wasted_fetches: 0,
+            since_wasted: 0,
+            status_count: 0,
             refused: false,
         }
     }
@@ -190,7 +190,7 @@ impl Segmented {
 
     fn note_delivered(&mut self, count: usize) {
         self.first_waits = None;
-        self.since_vain += count as u64;
+        self.since_wasted += count as u64;
         self.plan.note_delivered(count as u64);
         let held = self.plan.held_bytes();
         self.memory.plan(|_| ((), held));
@@ -296,8 +296,8 @@ impl Segmented {
     /// Updates the connections in the status, where they changed.
     fn update_status(&mut self) {
         let changed = self.workers.iter_mut().any(Worker::is_changed);
-        if changed || self.workers.len() != self.shown {
-            self.shown = self.workers.len();
+        if changed || self.workers.len() != self.status_count {
+            self.status_count = self.workers.len();
             let sockets = self.workers.iter().filter_map(Worker::socket).collect();
             self.requests.transfer().segments(sockets);
         }

@@ -37,7 +37,7 @@ impl Watch {
             Stage::Handshaking if origin_pends => Due::OriginReads,
             Stage::Handshaking => Due::OriginAnswers,
             Stage::SendingHead | Stage::SendingBody | Stage::AwaitingHead => {
-                if origin_pends || !(sample.whole || sample.asks_client) {
+                if origin_pends || !(sample.whole || sample.awaits_client) {
                     Due::OriginReads
                 } else if sample.whole {
                     Due::OriginAnswers
@@ -47,7 +47,7 @@ impl Watch {
             }
             Stage::ReceivingBody if sample.tunnel => self.due_in_tunnel(sample, origin_pends),
             Stage::ReceivingBody if !sample.whole => Self::due_of_early(sample, origin_pends),
-            Stage::ReceivingBody if sample.client.is_pending() || !sample.asks_origin => {
+            Stage::ReceivingBody if sample.client.is_pending() || !sample.awaits_origin => {
                 Due::ClientReads
             }
             Stage::ReceivingBody => Due::OriginAnswers,
@@ -76,7 +76,7 @@ impl Watch {
     /// The party due when the response begins while the request is still being sent. Each direction moves independently. Where neither moves,
     /// the client is due only if the origin wants more of the request.
     pub(super) fn due_of_early(sample: &Sample, origin_pends: bool) -> Due {
-        if origin_pends || !sample.asks_client {
+        if origin_pends || !sample.awaits_client {
             Due::OriginReads
         } else if sample.refused {
             Due::OriginAnswers
