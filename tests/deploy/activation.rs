@@ -1,4 +1,4 @@
-//! Socket activation with systemd's own activator, and what the service manager is told.
+//! Socket activation with systemd's own activator, and the notifications to the service manager.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ const SOON: Duration = Duration::from_secs(20);
 struct Activator(Child);
 
 impl Activator {
-    /// Holds `address` until the first client, then becomes the daemon; `None`, said aloud, where there is no activator.
+    /// Holds `address` until the first client, then becomes the daemon; `None`, with a message, where there is no activator.
     fn start(address: SocketAddr, directory: &Path) -> Option<Self> {
         let config = directory.join("gitferry.toml");
         // Port 1 is for root, and not what the socket unit says: whoever binds it has not taken the socket.

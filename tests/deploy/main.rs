@@ -36,7 +36,7 @@ fn deploy(path: &str) -> PathBuf {
         .join(path)
 }
 
-/// Runs a program; `None`, said aloud, where it is not installed.
+/// Runs a program; `None`, with a message, where it is not installed.
 fn run(command: &mut Command) -> Option<Output> {
     match command.output() {
         Ok(output) => Some(output),

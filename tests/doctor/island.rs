@@ -33,7 +33,7 @@ pub(crate) struct Island {
 }
 
 impl Island {
-    /// Makes one, whose name server is silent; `None`, and the test is skipped, where this machine does not let us.
+    /// Makes one, whose name server is silent; `None`, and the test is skipped, where this machine does not permit it.
     pub(crate) fn new() -> Option<Self> {
         static NUMBER: AtomicU8 = AtomicU8::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -58,7 +58,7 @@ impl Island {
         })
     }
 
-    /// Every name leads to these addresses.
+    /// Every name resolves to these addresses.
     pub(crate) fn resolves_to(mut self, addresses: &[IpAddr]) -> Self {
         let runtime = Runtime::new().unwrap();
         let socket = self.name_server.try_clone().unwrap();

@@ -182,7 +182,7 @@ fn by_name(world: &World, island: &Island) -> Said {
     doctor_by(&mut island.runs(&command(&config, &[])))
 }
 
-/// What is said where the name leads to `address`.
+/// Checks the verdict where the name resolves to `address`.
 fn assert_odd(address: &str, broken: &str, change: &str) {
     let Some(island) = Island::new() else {
         return;

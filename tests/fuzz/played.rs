@@ -1,4 +1,4 @@
-//! A peer that says what it was given, in pieces, and takes whatever it is told.
+//! A peer that sends given bytes, in pieces, and accepts whatever it receives.
 
 use std::{
     io,

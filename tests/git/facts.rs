@@ -17,7 +17,7 @@ fn at(host: &str, address: SocketAddr) -> String {
     format!("{host}:{}:{}", address.port(), address.ip())
 }
 
-/// What git says when the way `path` to its host breaks.
+/// What git prints when `path` to its host breaks.
 fn push_over(world: &World, path: &Relay) -> String {
     world.host.repository("facts");
     let git = world

@@ -1,4 +1,4 @@
-//! The whole conversation of a push stays on its routes: onto a mirror, and through the reverse front without any CA.
+//! All requests of a push stay on their routes: on a mirror, and on the reverse front without any CA.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -103,7 +103,7 @@ fn stays_on_the_mirror(base: &str, http: &str) {
         "HTTP/1.1 |"
     };
     assert_eq!(count(&seen, spoken), seen.lines().count(), "{seen}");
-    // Nothing reached the site past its mirror.
+    // Every request to the site went through its mirror.
     assert_eq!(
         world.host.https_requests().lines().count(),
         seen.lines().count(),

@@ -8,7 +8,7 @@ use crate::{
     },
 };
 
-/// Whoever answers an upload batch names the host that git-lfs uploads to.
+/// The response to an upload batch names the host that git-lfs uploads to.
 #[test]
 fn a_private_object_is_not_uploaded_to_where_a_stranger_says() {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! Tokens stay with their host on the reverse front, where every host has the daemon's own name to a client.
+//! Tokens stay with their host on the reverse front, where a client sees every host under the daemon's own name.
 
 use std::{
     net::SocketAddr,

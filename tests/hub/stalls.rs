@@ -1,5 +1,5 @@
 //! Xet on paths that stand still: xorbs that are put by an upload grant are sent again by gitferry, unseen; those that are posted, as
-//! before 2026-10, by the client, which is told in time.
+//! before 2026-10, by the client, which gets an error in time.
 
 use serde_json::Value;
 

@@ -1,8 +1,8 @@
 //! A Hub, the daemon before it, and the clients before the daemon, in each of the three ways: the CONNECT front, the reverse
 //! front, and onto a mirror.
 //!
-//! The clients are set up by what `gitferry setup` writes. The names of the Hub lead nowhere without the daemon, and the
-//! proxy variables that it leaves alone name a trap.
+//! The clients are set up by what `gitferry setup` writes. The names of the Hub do not resolve without the daemon, and the proxy
+//! variables that it does not set name a trap.
 
 use std::{collections::BTreeSet, fmt::Write as _, fs, net::SocketAddr, path::PathBuf};
 
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// Straight to the host.
+/// Directly to the host.
 pub(crate) const DIRECT: &str = "{ via = \"direct\" }";
 /// Onto the mirror, which may act in the user's name.
 pub(crate) const ON_THE_MIRROR: &str =
@@ -177,7 +177,7 @@ impl Through {
         scenes::the_command_takes_a_folder_up_and_down(&self.hub, &self.hf, self.dir.path());
     }
 
-    /// Every request took the daemon, in the way that was chosen, and nothing else was asked for.
+    /// Every request went through the daemon, over the chosen front, and to no other host.
     pub(crate) fn assert_nothing_went_past(&self) {
         self.trap.assert_unused();
         for host in self.hosts() {

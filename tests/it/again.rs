@@ -17,7 +17,7 @@ async fn an_idle_connection_that_died_is_no_fault_of_a_request_without_a_body() 
     let (address, served) = origin(|connections| async move {
         let mut stream = connections.asked().await;
         stream.write_all(OK.as_bytes()).await.unwrap();
-        // It takes the next request and hangs up on it, as servers do whose idle time ended just then.
+        // It reads the next request and resets the connection, as servers do whose idle timeout has just expired.
         read_until(&mut stream, b"\r\n\r\n").await;
         reset(stream);
         let mut stream = connections.asked().await;

@@ -1,4 +1,4 @@
-//! Who does not read holds back who writes, and little stands between them.
+//! A side that does not read holds the other side back, and little is buffered in between.
 
 use tokio::io::AsyncWriteExt;
 
@@ -25,7 +25,7 @@ async fn an_origin_that_stops_reading_holds_the_client_back() {
         .await;
     let chunk = vec![7; 64 * 1024];
     let mut taken = 0;
-    // Whoever writes and gets nowhere for this long is held back.
+    // A writer without progress for this long is held back.
     while let Ok(written) =
         tokio::time::timeout(std::time::Duration::from_secs(1), client.0.write(&chunk)).await
     {
@@ -63,7 +63,7 @@ async fn a_client_gets_little_ahead_of_an_origin_that_does_not_read() {
         .await;
     let piece = vec![0; 64 * 1024];
     let mut sent = 0;
-    // Where nothing more is taken for so long, nothing will be: nobody reads at the other end.
+    // Without progress for this long there will be none: the other end does not read.
     let patience = std::time::Duration::from_secs(1);
     while let Ok(written) = tokio::time::timeout(patience, client.0.write(&piece)).await {
         sent += written.unwrap();

@@ -1,4 +1,4 @@
-//! Circuits, seen from outside: two hops, the first of them dead, a daemon that goes around it, and what its log says.
+//! Circuits, seen from outside: two hops, the first of them dead, a daemon that avoids it, and what its log says.
 
 use std::{
     io,
@@ -195,7 +195,7 @@ async fn a_hop_that_came_back_is_found_by_a_probe_and_used_by_the_next_transfer(
     first.becomes(Mood::Healthy);
     let closed = soon("a probe", async {
         loop {
-            // A transfer that wants the hop after its wait has it probed, and goes around it itself.
+            // After the wait, a transfer has the hop probed, and avoids it itself.
             let (ended, circuits) = transfers_one(&world).await;
             let said = |message: &str| {
                 let mut circuits = circuits.iter();

@@ -65,7 +65,7 @@ fn every_error_says_what_failed_and_what_to_do() {
             "no topic, command, code, key or metric is named nothing",
         ),
         ("history x", 2, "invalid value 'x'"),
-        // The daemon is not asked, and does not seem to be away.
+        // A bad argument is reported before any request to the daemon.
         ("history --since yesterday", 2, "invalid value 'yesterday'"),
         // No line of the embedded default is at fault.
         (

@@ -24,7 +24,7 @@ for host in fake.cdn.test other.test inner.cdn.test 198.18.0.7 '[::ffff:198.18.0
 done
 "#;
 
-/// What each host comes to; `None`, said aloud, where the machine of its own cannot be had.
+/// The result for each host; `None`, with a message, where this machine permits no namespace.
 fn answers(fake_ip: &str) -> Option<String> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();

@@ -1,4 +1,4 @@
-//! What a transfer keeps and what it takes away, byte by byte: plain origins, plain clients, every front.
+//! What a transfer keeps and what it removes, byte by byte: plain origins, plain clients, every front.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -29,7 +29,7 @@ async fn requests_of_one_connection_are_answered_in_order_also_when_sent_togethe
         assert!(client.head().await.starts_with("HTTP/1.1 200"));
         client.read_until(&n.to_string()).await;
     }
-    // One connection was enough: the origin would have waited for a second one in vain.
+    // One connection was enough: the origin would have waited for a second one until the deadline.
     soon("the origin", served).await.unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! Where messages end, and what is said in gitferry's name: nothing that two readers would read in two ways goes on.
+//! Where messages end, and what is sent in gitferry's name: nothing that two parsers would read differently is passed on.
 
 use tokio::io::AsyncWriteExt;
 
@@ -98,7 +98,7 @@ async fn the_chunks_of_an_answer_never_reach_the_client_as_content() {
         assert!(answered.contains("bad-answer"), "{answered}");
         assert!(!answered.contains("hello"), "{answered}");
     }
-    // Without content, too, nobody is told two lengths.
+    // Without content, too, a response with two lengths is refused.
     let world = World::answering("HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\n").await;
     assert!(answer(&world, "HEAD").await.starts_with("HTTP/1.1 502"));
 }
@@ -122,7 +122,7 @@ async fn an_answer_with_equal_lengths_or_a_coding_that_codes_nothing_is_taken() 
     }
 }
 
-/// Whose fault a failure was is read there.
+/// Users read there whose fault a failure was.
 #[tokio::test]
 async fn only_gitferry_says_what_gitferry_met() {
     let world = World::answering(

@@ -64,7 +64,7 @@ impl Guarded {
     /// Asks for a reload, which must be refused as a whole.
     async fn refuses(&self, part: &str) {
         self.ferry.hang_up();
-        // The file is looked at every two seconds as well: a refusal may still be about what stood there before.
+        // The file is checked every two seconds too: a refusal may still be about its previous content.
         loop {
             let rejected = self.ferry.says(REJECTED).await;
             assert!(rejected["advice"].as_str().is_some(), "{rejected:#}");

@@ -1,4 +1,4 @@
-//! What moves, or waits for nobody, is never called a stall.
+//! What moves, or needs no party to act, is never called a stall.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What git, curl and requests take is taken: heads that bend the rules, and targets to the byte.
+//! What git, curl and requests accept is accepted: heads that bend the rules, and targets byte by byte.
 
 use std::fmt::Write as _;
 

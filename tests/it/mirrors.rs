@@ -1,4 +1,4 @@
-//! Mirrors: an origin of its own stands for the site, and the client does not learn of it.
+//! Mirrors: another origin replaces the site, and the client does not notice.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ fn site(upstreams: &str, resolve: &str) -> String {
     )
 }
 
-/// An origin that gives one answer after the other, each to a request of its own, and tells the heads that it got.
+/// An origin that sends one response to each request, and returns the heads of the requests.
 async fn answers(
     answers: &'static [&'static str],
 ) -> (SocketAddr, tokio::task::JoinHandle<Vec<String>>) {
@@ -35,7 +35,7 @@ async fn answers(
     .await
 }
 
-/// An origin that is never to be asked.
+/// An origin that must get no request.
 async fn silent() -> (SocketAddr, tokio::task::JoinHandle<()>) {
     origin(|connections| async move {
         std::future::pending::<()>().await;

@@ -248,7 +248,7 @@ async fn the_only_upstream_that_restarts_in_mid_upload_is_waited_for_while_the_u
     soon("the upload", served).await.unwrap();
 }
 
-/// What a client of a silent hop is told, and how long that took.
+/// The response to a client of a silent hop, and how long it took.
 async fn refused(world: &World) -> (String, Duration) {
     let begun = Instant::now();
     let mut client = world

@@ -1,4 +1,4 @@
-//! Progress is payload: an origin that drips anything else is a stall, and one that sends it without end is cut off.
+//! Progress is payload: an origin that trickles anything else is a stall, and one that sends it without end is disconnected.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::world::{World, origin, read_until, route, soon};
 
-/// Told and acted on half a second after the last payload.
+/// Reported and acted on half a second after the last payload.
 const LIMITS: &str = "stall = { after = \"500ms\", answer_after = \"500ms\", client_after = \"20s\", floor = \"0 B\", action = \"fail\" }";
 const PATIENT: &str = "stall = { after = \"20s\", answer_after = \"20s\", action = \"report\" }";
 

@@ -149,7 +149,7 @@ async fn bad_requests_get_a_clear_answer_and_the_daemon_goes_on() {
     world.is_quiet().await;
 }
 
-/// What a client says whose proxy setting has another scheme; hyper's own refusals are told as well.
+/// What a client says whose proxy setting has another scheme; hyper's own refusals are logged too.
 #[tokio::test]
 async fn what_is_no_http_is_named() {
     let world = World::with("").await;

@@ -1,4 +1,4 @@
-//! Uploads that break in the middle and arrive all the same, while their client sees one healthy upload.
+//! Uploads that break in the middle and arrive completely, while their client sees one upload.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -33,7 +33,7 @@ async fn take(stream: &mut TcpStream, count: usize) -> Vec<u8> {
     body
 }
 
-/// Sends one PUT; gives back its answer.
+/// Sends one PUT; returns its response.
 async fn uploads(world: &World) -> String {
     let head = format!(
         "PUT http://storage.test/o?X-Amz-Signature=s HTTP/1.1\r\nHost: x\r\nContent-Length: {SIZE}\r\n\r\n"
@@ -43,7 +43,7 @@ async fn uploads(world: &World) -> String {
     client.read_until("\r\n\r\nok").await
 }
 
-/// Sends one PUT over a path that resets it after each of `breaks` bytes; gives back what arrived in the end.
+/// Sends one PUT over a path that resets it after each of `breaks` bytes; returns what arrived.
 async fn put(budget: &str, breaks: &'static [usize]) -> (String, Vec<u8>, World) {
     let (address, served) = origin(move |connections| async move {
         for at in breaks {
@@ -142,7 +142,7 @@ async fn a_post_is_never_kept() {
     assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
 }
 
-/// The first way breaks in the middle and is given up; the second one gets the upload from its first byte.
+/// The first upstream breaks in the middle and is given up; the second one gets the upload from its first byte.
 #[tokio::test]
 async fn an_upload_that_breaks_on_one_upstream_arrives_over_the_next() {
     for budget in [IN_MEMORY, IN_FILES, IN_BOTH] {

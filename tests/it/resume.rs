@@ -1,4 +1,4 @@
-//! Downloads that break in the middle and arrive all the same, while their client sees one healthy answer.
+//! Downloads that break in the middle and arrive completely, while their client sees one response.
 
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
@@ -28,7 +28,7 @@ async fn whole(stream: &mut TcpStream, fields: &str) {
     stream.write_all(head.as_bytes()).await.unwrap();
 }
 
-/// The head of the rest from `first` on, after it was asked for as it must be.
+/// Sends the head of the rest from `first` on; the request must have the right range.
 async fn rest(stream: &mut TcpStream, first: usize) {
     let head = asked(stream).await;
     assert!(

@@ -88,7 +88,7 @@ async fn has_its_answer(world: &World) -> Client {
     client
 }
 
-/// How a tunnel ends whose client says goodbye, and closes its socket before it has read what the origin `says` before or after that.
+/// How a tunnel ends whose client sends close_notify, and closes its socket before it has read what the origin sends before or after that.
 async fn hangs_up(early: &[Vec<u8>], late: &[Vec<u8>], closes: bool) -> String {
     let (early, late) = (early.concat(), late.concat());
     let left = early.len() + late.len();
@@ -131,7 +131,7 @@ async fn a_client_that_closes_before_it_reads_the_last_close_notify_is_no_fault(
     assert_eq!(hangs_up(&[], &goaway, true).await, "closed");
 }
 
-/// As GnuTLS clients do that were told to close: the answer is read, the origin's close_notify and FIN are not.
+/// As GnuTLS clients do: the answer is read, the origin's close_notify and FIN are not.
 #[tokio::test]
 async fn a_client_that_closes_without_close_notify_after_its_response_is_no_fault() {
     let (address, served) = origin(async move |connections| {

@@ -120,7 +120,7 @@ async fn users_and_members_of_groups_that_the_config_names_are_served_from_the_n
     assert_eq!(status(STRANGER).await, "403");
 }
 
-/// What the daemon says below `unshare`, in a user namespace where no user has a number; `None`, said aloud, where there is none.
+/// What the daemon logs below `unshare`, in a user namespace where no user has a number; `None`, with a message, where there is none.
 fn in_a_user_namespace(listen: &str) -> Option<String> {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("gitferry.toml");

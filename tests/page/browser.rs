@@ -57,7 +57,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Starts it; `None`, said aloud, where it is not installed.
+    /// Starts it; `None`, with a message, where it is not installed.
     pub(crate) fn start() -> Option<Self> {
         if !skip::has_programs(&["chromium"]) {
             return None;

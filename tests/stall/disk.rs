@@ -29,7 +29,7 @@ fn an_upload_goes_on_where_the_disk_is_full_and_the_log_says_so() {
     assert_eq!(ferry.fault_codes(), Vec::<String>::new());
 }
 
-/// What breaks after the disk was full cannot be sent again: git-lfs is told, and tries by itself.
+/// What breaks after the disk was full cannot be sent again: git-lfs gets an error, and tries again itself.
 #[test]
 fn an_upload_that_breaks_where_the_disk_is_full_is_git_lfs_to_send_again() {
     let world = World::new();

@@ -28,7 +28,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Makes one; `None`, and a word to the reader, where this machine does not let us.
+    /// Makes one; `None`, with a message, where this machine does not permit it.
     pub(crate) fn new() -> Option<Self> {
         static NUMBER: AtomicU8 = AtomicU8::new(1);
         let process = std::process::id();
@@ -120,7 +120,7 @@ impl Network {
 
     /// The router's link to the far host goes down: what is sent there vanishes.
     pub(crate) fn cut(&self) {
-        // A black hole, beside the link, so that no router is kind enough to say so.
+        // A black hole beside the link, so that no router reports it.
         let (router, subnet) = (&self.router, self.subnet);
         ip(&format!("-n {router} link set far down")).unwrap();
         ip(&format!(

@@ -20,7 +20,7 @@ const VERY_LONG: Duration = Duration::from_secs(1200);
 /// CONNECT and the handshake are let through, the request is not.
 const AT_ZERO: usize = 1_500;
 
-/// One push; the way to the storage leads through a hop whose own path has a fault, and, with gitferry, another way stands behind it.
+/// One push. The storage is reached through a hop whose own path has a fault; with gitferry there is another upstream.
 fn push(name: &str, size: u64, holds_after: usize, alone: bool) {
     let world = World::new();
     let office = world.hop("http");

@@ -1,4 +1,4 @@
-//! Each of the seven verdicts, by the condition that it names. The route only reports: nothing is done about it here.
+//! Each of the seven verdicts, by the condition that it names. The route only reports stalls.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ fn push(world: &World, settings: &Settings, size: u64) -> Push {
     }
 }
 
-/// The first stall that was told, which must have `verdict` and be no earlier than its limit, nor more than two looks later.
+/// The first stall, which must have `verdict` and be reported at its limit or at most two checks later.
 #[track_caller]
 fn told(ferry: &mut Ferry, verdict: &str) -> Value {
     let stall = ferry.wait_for_event("stall");

@@ -1,4 +1,4 @@
-//! The causes, each as a place where the victim's name leads, or as a hop on the way to it.
+//! The causes, each as an address for the victim's name, or as a hop before it.
 
 use std::{any::Any, net::SocketAddr};
 
@@ -14,11 +14,11 @@ use crate::{
     },
 };
 
-/// A broken way to the victim.
+/// A broken path to the victim.
 pub(crate) struct Broken {
-    /// Where its name leads; `None` where it is to be looked up.
+    /// The address of its name; `None` where the name is looked up.
     pub(crate) at: Option<SocketAddr>,
-    /// The hop on the way.
+    /// The hop before it.
     pub(crate) hop: Option<String>,
     /// Lines of its route.
     pub(crate) lines: String,
@@ -68,7 +68,7 @@ pub(crate) fn refused(_: &Scene, _: &str, _: Victim) -> Broken {
 }
 
 pub(crate) fn unreachable(_: &Scene, _: &str, _: Victim) -> Broken {
-    // A multicast group: the kernel itself says that no route leads there, and no packet leaves.
+    // A multicast group: the kernel itself reports it as unreachable, and no packet leaves.
     Broken::at(SocketAddr::from(([224, 0, 0, 1], 443)), ())
 }
 

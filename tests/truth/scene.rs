@@ -81,7 +81,7 @@ impl Scene {
         Settings::new(&self.place(cell).join("ferry"), self.world.ca.pem_file())
     }
 
-    /// Every name leads to its own server.
+    /// Every name resolves to its own server.
     pub(crate) fn healthy(&self, cell: &str) -> Settings {
         let settings = self.settings(cell);
         let names = self.names().into_iter();
@@ -104,7 +104,7 @@ impl Scene {
     /// The host that is broken for this client.
     pub(crate) fn victim(&self, client: Client, what: What) -> Victim {
         let name = match (client, what) {
-            // The Hub's own name may well resolve, and nothing here asks the real one.
+            // The Hub's own name may resolve; no test here connects to the real one.
             (Client::Git, _) | (Client::Hf, What::Name) => MAIN,
             (Client::Lfs, What::Batch) => SITE,
             (Client::Lfs, _) => STORAGE,

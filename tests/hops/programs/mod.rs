@@ -31,7 +31,7 @@ impl Bench<'_> {
         dir
     }
 
-    /// The git host's port, which the route's name leads to.
+    /// The git host's port, to which the route's name resolves.
     pub(crate) fn port(&self) -> u16 {
         self.world.host.https.port()
     }

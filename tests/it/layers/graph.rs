@@ -136,7 +136,7 @@ impl Graph {
             .collect()
     }
 
-    /// Every path in `text` that leads into the crate, from its root.
+    /// Every path in `text` into the crate, from its root.
     fn paths(&self, of: &[String], text: &str) -> Vec<Vec<String>> {
         let mut found = Vec::new();
         let mut rest = text;
