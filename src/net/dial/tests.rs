@@ -223,6 +223,30 @@ fn unaskable() -> Target {
     Target::new(Host::Name("git\0ferry.invalid".into()), 443)
 }
 
+/// A hop that grants a host once, and then plays `breaks` and resets or closes: the fault is its own, and its protocol is not probed.
+async fn grants_and_then_breaks(
+    kind: HopKind,
+    grants: impl Fn() -> Vec<HopBehaviour>,
+    breaks: impl Fn() -> Vec<HopBehaviour>,
+) {
+    for (end, fault_kind) in [
+        (Some(HopBehaviour::Reset), FaultKind::Reset),
+        (None, FaultKind::ClosedEarly),
+    ] {
+        let breaks = breaks().into_iter().chain(end).collect();
+        let peer = plays(vec![grants(), breaks]).await;
+        let (via, route) = (hop(kind, peer.address, false), route());
+        tunnel(&via, "hf.co:443", &route).await.unwrap();
+        let begun = tokio::time::Instant::now();
+        let fault = err(tunnel(&via, "hf.co:443", &route).await);
+        assert_eq!((fault.leg, fault.kind), (Leg::Hop, fault_kind));
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "its protocol was probed"
+        );
+    }
+}
+
 fn err(result: Result<DialledConnection, Fault>) -> Fault {
     match result {
         Ok(connection) => panic!("connected to {}", connection.peer),

@@ -64,6 +64,18 @@ async fn the_first_bytes_are_known_for_what_they_are() {
     }
 }
 
+/// Accepts TLS for `hf.co` over HTTP/1.1.
+async fn accept_http1(
+    io: tokio::io::DuplexStream,
+    leaves: &Arc<Leaves>,
+    deadline: Duration,
+) -> Result<ClientTls, Fault> {
+    let host = "hf.co".parse().unwrap();
+    let client = "127.0.0.1:1".parse().unwrap();
+    let http = HttpVersion::Http1;
+    accept(Box::new(io), leaves, (&host, http), client, deadline).await
+}
+
 struct Client {
     config: ClientConfig,
 }
@@ -213,17 +225,8 @@ async fn a_second_connection_resumes_the_session_of_the_first() {
     let mut kinds = Vec::new();
     for _ in 0..2 {
         let (near, far) = duplex(16 * 1024);
-        let host = "hf.co".parse().unwrap();
-        let address = "127.0.0.1:1".parse().unwrap();
         let server = async {
-            let accepted = accept(
-                Box::new(far),
-                &leaves,
-                (&host, HttpVersion::Http1),
-                address,
-                PATIENCE,
-            )
-            .await;
+            let accepted = accept_http1(far, &leaves, PATIENCE).await;
             let mut io = accepted.unwrap().io;
             io.write_all(b"x").await.unwrap();
             io.shutdown().await.unwrap();
@@ -246,8 +249,6 @@ async fn a_second_connection_resumes_the_session_of_the_first() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_falls_silent_or_away_is_a_fault_of_its_own() {
     let leaves = Arc::new(testing::leaves(&["hf.co"]));
-    let host: Host = "hf.co".parse().unwrap();
-    let address = "127.0.0.1:1".parse().unwrap();
     for (sends, closes, code) in [
         (&b"\x16\x03\x01"[..], false, "client/handshaking/timed-out"),
         (b"\x16\x03\x01", true, "client/handshaking/closed-early"),
@@ -262,14 +263,7 @@ async fn a_client_that_falls_silent_or_away_is_a_fault_of_its_own() {
         if closes {
             near.shutdown().await.unwrap();
         }
-        let accepted = accept(
-            Box::new(far),
-            &leaves,
-            (&host, HttpVersion::Http1),
-            address,
-            SECOND,
-        )
-        .await;
+        let accepted = accept_http1(far, &leaves, SECOND).await;
         assert_eq!(accepted.err().unwrap().code(), code, "{sends:?}");
     }
 }
