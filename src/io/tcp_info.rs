@@ -23,6 +23,12 @@ impl TcpMonitor {
             .unwrap_or_default()
     }
 
+    /// Probes in a row that the peer has not answered.
+    pub(crate) fn unanswered_probes(&self) -> u32 {
+        let kernel = self.tcp().and_then(|tcp| kernel(&tcp));
+        kernel.map_or(0, |kernel| kernel.probes)
+    }
+
     /// The stream's own counts, without the kernel's acknowledgements.
     pub(crate) fn counts(&self) -> Flow {
         let counts = |tcp: Tcp| Flow {

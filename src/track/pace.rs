@@ -11,7 +11,7 @@ const GRAIN: Duration = Duration::from_millis(900);
 /// How many of the last samples the time left is estimated from.
 const RECENT: usize = 5;
 
-/// The rate of one transfer, sampled by the watchdog.
+/// The rate of one transfer, sampled by the watchdog, and by the status of an idle tunnel.
 #[derive(Debug, Default)]
 pub(super) struct RateSampler {
     last: Option<(Instant, u64, u64)>,
@@ -41,11 +41,14 @@ impl RateSampler {
             self.samples = VecDeque::new();
             return;
         }
-        if self.samples.len() >= SAMPLES {
-            self.samples.pop_front();
+        let both = u32::try_from(both).unwrap_or(u32::MAX);
+        // One for each second since the last, where that is longer.
+        for _ in 0..passed.as_secs().clamp(1, SAMPLES as u64) {
+            if self.samples.len() >= SAMPLES {
+                self.samples.pop_front();
+            }
+            self.samples.push_back(both);
         }
-        self.samples
-            .push_back(u32::try_from(both).unwrap_or(u32::MAX));
     }
 
     /// Bytes per second from the client and to it, at the last check.
@@ -79,11 +82,14 @@ mod tests {
         pace.observe(begin + Duration::from_secs(1), 0, 0);
         assert_eq!((pace.rates(), pace.samples()), ((0, 0), vec![]));
         pace.observe(begin + Duration::from_secs(3), 4000, 2000);
-        assert_eq!((pace.rates(), pace.samples()), ((2000, 1000), vec![3000]));
+        assert_eq!((pace.rates(), pace.samples()), ((2000, 1000), vec![3000; 2]));
         pace.observe(begin + Duration::from_millis(3100), 9000, 9000);
         assert_eq!(pace.rates(), (2000, 1000));
         assert_eq!(pace.time_for(6000), Some(2000));
-        for second in 4..100 {
+        // Nobody looked for a while.
+        pace.observe(begin + Duration::from_secs(13), 9000, 9000);
+        assert_eq!(pace.samples(), [vec![3000; 2], vec![1500; 10]].concat());
+        for second in 14..100 {
             pace.observe(begin + Duration::from_secs(second), 9000, 9000);
         }
         assert_eq!((pace.rates(), pace.samples()), ((0, 0), vec![]));

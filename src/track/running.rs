@@ -1,4 +1,6 @@
 //! The running transfers, and when the watchdog checks them next. Generic: it knows nothing about transfers.
+//!
+//! A transfer that rests is not checked with the others: the watchdog's next tick depends only on those that are awake.
 
 use std::{
     collections::BTreeMap,
@@ -18,8 +20,20 @@ use crate::{
 const SLOW: Duration = Duration::from_secs(1);
 const FAST: Duration = Duration::from_millis(50);
 
+/// The time between two checks of those that rest. The kernel probes an idle connection as often, and only a check shows whether the peer
+/// answered.
+pub(super) const REST: Duration = Duration::from_secs(30);
+
 /// How long after the last check free memory is returned to the system. An idle thread for blocking calls ends after ten seconds.
-const REST: [Duration; 2] = [Duration::ZERO, Duration::from_secs(12)];
+const GIVE_BACK: [Duration; 2] = [Duration::ZERO, Duration::from_secs(12)];
+
+/// What the watchdog checks.
+pub(super) trait Watched {
+    /// Checks it once and reports the result. Returns the time of the next check.
+    fn examine(&self, now: Instant) -> Instant;
+    /// True where it needs no further check until [`RunningTransfers::wake`], but for the rare one of [`REST`].
+    fn rests(&self) -> bool;
+}
 
 /// The running transfers by number.
 #[derive(Debug)]
@@ -33,9 +47,18 @@ pub(super) struct RunningTransfers<T> {
 #[derive(Debug)]
 struct TransferList<T> {
     last_id: u64,
-    transfers: BTreeMap<u64, Weak<T>>,
+    awake: BTreeMap<u64, Weak<T>>,
+    resting: BTreeMap<u64, Weak<T>>,
     /// The time of the next check, while the watchdog runs.
     next_check: Option<Instant>,
+    /// The time of the next check of those that rest.
+    next_check_of_resting: Instant,
+}
+
+impl<T> TransferList<T> {
+    fn is_empty(&self) -> bool {
+        self.awake.is_empty() && self.resting.is_empty()
+    }
 }
 
 /// Whether the watchdog is running.
@@ -47,13 +70,15 @@ pub(super) enum Watchdog {
     MustStart,
 }
 
-impl<T> RunningTransfers<T> {
+impl<T: Watched> RunningTransfers<T> {
     pub(super) fn new(shutdown: Shutdown) -> Self {
         Self {
             list: Mutex::new(TransferList {
                 last_id: 0,
-                transfers: BTreeMap::new(),
+                awake: BTreeMap::new(),
+                resting: BTreeMap::new(),
                 next_check: None,
+                next_check_of_resting: Instant::now(),
             }),
             shutdown,
             changed: Notify::new(),
@@ -70,54 +95,80 @@ impl<T> RunningTransfers<T> {
         list.last_id += 1;
         let id = list.last_id;
         let (made, weak) = make(id);
-        list.transfers.insert(id, weak);
+        list.awake.insert(id, weak);
         let first = Instant::now() + tick(limits);
-        match list.next_check {
-            None => {
-                list.next_check = Some(first);
-                return (made, Watchdog::MustStart);
-            }
-            // Another route may have shorter limits.
-            Some(next_check) if first < next_check => {
-                list.next_check = Some(first);
-                self.changed.notify_one();
-            }
-            Some(_) => {}
+        if list.next_check.is_none() {
+            list.next_check = Some(first);
+            return (made, Watchdog::MustStart);
         }
+        self.check_by(&mut list, first);
         (made, Watchdog::Runs)
+    }
+
+    /// Ends the rest of a transfer: it is checked within `tick`.
+    pub(super) fn wake(&self, id: u64, tick: Duration) {
+        let mut list = self.list();
+        // One that is being checked just now may not be listed as resting yet.
+        if let Some(weak) = list.resting.remove(&id) {
+            list.awake.insert(id, weak);
+        }
+        self.check_by(&mut list, Instant::now() + tick);
+    }
+
+    /// Brings the next check forward: another route may have shorter limits, or all others rest.
+    fn check_by(&self, list: &mut TransferList<T>, first: Instant) {
+        if list.next_check.is_some_and(|next| first < next) {
+            list.next_check = Some(first);
+            self.changed.notify_one();
+        }
     }
 
     pub(super) fn remove(&self, id: u64) {
         let mut list = self.list();
-        list.transfers.remove(&id);
-        if list.transfers.is_empty() && self.shutdown.is_draining() {
+        if list.awake.remove(&id).is_none() {
+            list.resting.remove(&id);
+        }
+        if list.is_empty() && self.shutdown.is_draining() {
             self.changed.notify_one();
         }
     }
 
     /// All of them, the oldest first.
     pub(super) fn all(&self) -> Vec<Arc<T>> {
-        let list = self.list();
-        list.transfers.values().filter_map(Weak::upgrade).collect()
+        self.after(0, usize::MAX)
     }
 
     /// How many run.
     pub(super) fn count(&self) -> usize {
-        self.list().transfers.len()
+        let list = self.list();
+        list.awake.len() + list.resting.len()
     }
 
     /// The first `count` of those whose number is larger than `id`, the oldest first.
     pub(super) fn after(&self, id: u64, count: usize) -> Vec<Arc<T>> {
         let list = self.list();
-        let later = list
-            .transfers
-            .range((Bound::Excluded(id), Bound::Unbounded));
-        let later = later.filter_map(|(_, transfer)| transfer.upgrade());
-        later.take(count).collect()
+        let alive = |(id, weak): (&u64, &Weak<T>)| Some((*id, weak.upgrade()?));
+        let later = |part: &BTreeMap<u64, Weak<T>>| -> Vec<_> {
+            let later = part.range((Bound::Excluded(id), Bound::Unbounded));
+            later.filter_map(alive).take(count).collect()
+        };
+        let mut later = [later(&list.awake), later(&list.resting)].concat();
+        later.sort_unstable_by_key(|(id, _)| *id);
+        let later = later.into_iter().take(count);
+        later.map(|(_, transfer)| transfer).collect()
     }
 
     pub(super) fn find(&self, id: u64) -> Option<Arc<T>> {
-        self.list().transfers.get(&id)?.upgrade()
+        let list = self.list();
+        let found = list.awake.get(&id).or_else(|| list.resting.get(&id));
+        found?.upgrade()
+    }
+
+    /// How many are awake, and how many rest.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn awake_and_resting(&self) -> (usize, usize) {
+        let list = self.list();
+        (list.awake.len(), list.resting.len())
     }
 
     /// Numbers continue after `last`.
@@ -129,32 +180,61 @@ impl<T> RunningTransfers<T> {
     /// The time of the next check; `None` where none is due.
     pub(super) fn looks(&self) -> Option<Instant> {
         let mut list = self.list();
-        if list.transfers.is_empty() && self.shutdown.is_draining() {
+        if list.is_empty() && self.shutdown.is_draining() {
             list.next_check = None;
         }
         list.next_check
     }
 
-    /// Checks all of them with `look`, which returns the time of the next check. The watchdog stops some time after the last transfer, because
-    /// the next request usually follows soon.
-    pub(super) fn examine(&self, now: Instant, look: impl Fn(&T) -> Instant) {
-        {
-            let mut list = self.list();
-            if list.transfers.is_empty() {
-                list.next_check = None;
-                return;
+    /// Checks all that are due. The watchdog stops some time after the last transfer, because the next request usually follows soon.
+    pub(super) fn examine(&self, now: Instant) {
+        let due = self.due(now);
+        let next = due.iter().map(|(_, transfer)| transfer.examine(now)).min();
+        let mut list = self.list();
+        for (id, transfer) in due {
+            let TransferList { awake, resting, .. } = &mut *list;
+            let (from, to) = match transfer.rests() {
+                true => (awake, resting),
+                false => (resting, awake),
+            };
+            // One that was dropped during the checks is in neither list.
+            if let Some(weak) = from.remove(&id) {
+                to.insert(id, weak);
             }
-            // A transfer that begins during the checks may need an earlier one.
-            list.next_check = Some(now + SLOW);
         }
-        let next = self.all().iter().map(|transfer| look(transfer)).min();
+        let next = match list.resting.is_empty() {
+            true => next,
+            false => next.into_iter().chain([list.next_check_of_resting]).min(),
+        };
         // A transfer that is being dropped has no next check.
         let next = next.unwrap_or(now + Duration::from_millis(1));
-        let mut list = self.list();
         list.next_check = list.next_check.map(|sooner| sooner.min(next));
     }
 
-    /// Waits until [`RunningTransfers::next_check`] may have changed.
+    fn due(&self, now: Instant) -> Vec<(u64, Arc<T>)> {
+        let mut list = self.list();
+        if list.is_empty() {
+            list.next_check = None;
+            return Vec::new();
+        }
+        // A transfer that begins or wakes during the checks may need an earlier one.
+        list.next_check = Some(now + REST);
+        let mut due: Vec<_> = list.awake.iter().collect();
+        let all = now >= list.next_check_of_resting;
+        if all {
+            due.extend(&list.resting);
+        }
+        let due = due.into_iter();
+        let due = due
+            .filter_map(|(id, weak)| Some((*id, weak.upgrade()?)))
+            .collect();
+        if all || list.resting.is_empty() {
+            list.next_check_of_resting = now + REST;
+        }
+        due
+    }
+
+    /// Waits until [`RunningTransfers::looks`] may have changed.
     pub(super) async fn changed(&self) {
         tokio::select! {
             () = self.changed.notified() => {}
@@ -164,7 +244,7 @@ impl<T> RunningTransfers<T> {
 
     /// Returns memory to the system after the last transfer, and again when its connections and threads have ended.
     pub(super) async fn rest(&self) {
-        for wait in REST {
+        for wait in GIVE_BACK {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.shutdown.drained() => return,
@@ -195,3 +275,6 @@ pub(super) fn tick(limits: &StallLimits) -> Duration {
     .unwrap_or(SLOW)
     .clamp(FAST, SLOW)
 }
+
+#[cfg(test)]
+mod tests;

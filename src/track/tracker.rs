@@ -111,6 +111,12 @@ impl Tracker {
         self.ledger.subscribe()
     }
 
+    /// How many transfers the watchdog checks at each tick, and how many idle tunnels it leaves alone.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn awake_and_resting(&self) -> (usize, usize) {
+        self.running.awake_and_resting()
+    }
+
     /// The current refusals of origins, by host and status.
     pub(crate) fn refusals(&self) -> Vec<RefusalCount> {
         self.ledger.refusals()

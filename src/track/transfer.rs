@@ -11,7 +11,10 @@ mod watching;
 use std::{
     net::SocketAddr,
     ops::Deref,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -87,6 +90,8 @@ pub(super) struct TransferState {
     running: Arc<RunningTransfers<TransferState>>,
     /// Notified when `TransferData::act` is set.
     stalled: Notify,
+    /// True while the watchdog leaves it alone, as an idle tunnel.
+    resting: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -186,6 +191,7 @@ impl Transfer {
             ledger,
             running,
             stalled: Notify::new(),
+            resting: AtomicBool::new(false),
         });
         let weak = Arc::downgrade(&inner);
         (Self(TransferHandle(inner)), weak)

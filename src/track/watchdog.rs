@@ -1,22 +1,21 @@
 //! The timer that checks every running transfer: `model::stall` judges, this module reports, and `forward` acts.
 //!
 //! It starts with the first transfer and stops some time after the last one, so an idle daemon sleeps, and a client with sequential
-//! requests does not restart it each time. A check of a moving transfer costs two counter reads, a short transfer is never checked, and
-//! the kernel is queried further only about a transfer that did not move since the last check.
+//! requests does not restart it each time. A check of a moving transfer costs two counter reads, a short transfer is never checked, the
+//! kernel is queried further only about a transfer that did not move since the last check, and an idle tunnel rests until bytes move.
 
 use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{running::RunningTransfers, transfer::TransferState};
+use super::running::{RunningTransfers, Watched};
 
 /// Checks until no transfer is left.
-pub(super) async fn watch(running: Arc<RunningTransfers<TransferState>>) {
+pub(super) async fn watch<T: Watched>(running: Arc<RunningTransfers<T>>) {
     while let Some(next) = running.looks() {
         tokio::select! {
             () = sleep_until(next) => {
-                let now = Instant::now();
-                running.examine(now, |transfer| transfer.examine(now));
+                running.examine(Instant::now());
             }
             () = running.changed() => {}
         }

@@ -87,8 +87,10 @@ impl Options {
                 "--json" => options.json = Some(value()?.into()),
                 "--only" => options.only = Some(value()?.clone()),
                 "--rounds" => options.scale.rounds = value()?.parse()?,
+                // The peer itself reads it.
+                "--before" => drop(value()?),
                 "--peers" => options.peers = Some(value()?.clone()),
-                other => return Err(format!("{other}: not one of --quick, --json FILE, --only WORD, --peers NAMES, --rounds N").into()),
+                other => return Err(format!("{other}: not one of --quick, --json FILE, --only WORD, --peers NAMES, --rounds N, --before PROGRAM").into()),
             }
         }
         Ok(options)

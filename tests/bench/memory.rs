@@ -1,4 +1,4 @@
-//! What the peers hold while little happens: each state in a process of its own, started for it.
+//! What the peers hold, and use, while little happens: each state in a process of its own, started for it.
 
 use std::{thread, time::Duration};
 
@@ -18,6 +18,8 @@ const PACE: u64 = 5 << 20;
 const UPLOADS: usize = 8;
 /// Until a peer's memory has come to rest.
 const SETTLE: Duration = Duration::from_secs(1);
+/// How long the CPU of idle tunnels is counted: every peer's rarest timer fires in it.
+const QUIET: Duration = Duration::from_secs(60);
 /// Between two looks during the uploads.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -29,6 +31,8 @@ pub(crate) struct Row {
     pub(crate) idle: Memory,
     /// With idle tunnels, what each adds.
     pub(crate) per_tunnel: Memory,
+    /// CPU of each idle tunnel, in nanoseconds a second.
+    pub(crate) tunnel_cpu: f64,
     /// With idle terminated connections, what each adds.
     pub(crate) per_terminated: Memory,
     /// The most that the slow uploads added.
@@ -54,10 +58,10 @@ pub(crate) fn measure(bench: &mut Bench, scale: &Scale) -> Result<Vec<Row>> {
         let idle = proc::memory(peer.pid());
         drop(peer);
         let peer = start(&bench.site)?;
-        let per_tunnel = held(bench, &peer, &peer.tunnel, scale.idle_tunnels)?;
+        let (per_tunnel, tunnel_cpu) = tunnels(bench, &peer, scale.idle_tunnels)?;
         drop(peer);
         let peer = start(&bench.site)?;
-        let per_terminated = held(bench, &peer, &peer.terminated, scale.idle_terminated)?;
+        let per_terminated = held(bench, &peer, &peer.terminated, scale.idle_terminated, || ())?.0;
         drop(peer);
         let peer = start(&bench.site)?;
         let uploads = slow(bench, &peer, scale)?;
@@ -65,6 +69,7 @@ pub(crate) fn measure(bench: &mut Bench, scale: &Scale) -> Result<Vec<Row>> {
             peer: name,
             idle,
             per_tunnel,
+            tunnel_cpu,
             per_terminated,
             uploads,
             worked,
@@ -73,19 +78,38 @@ pub(crate) fn measure(bench: &mut Bench, scale: &Scale) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// What each of so many idle connections adds.
-fn held(bench: &mut Bench, peer: &Peer, way: &Way, streams: usize) -> Result<Memory> {
+/// What each of so many idle tunnels adds, and the CPU that each uses, in nanoseconds a second.
+fn tunnels(bench: &mut Bench, peer: &Peer, streams: usize) -> Result<(Memory, f64)> {
+    let quiet = || {
+        let before = proc::cpu_of_living(peer.pid());
+        thread::sleep(QUIET);
+        let used = proc::cpu_of_living(peer.pid()).saturating_sub(before);
+        used.as_nanos() as f64 / QUIET.as_secs_f64() / streams as f64
+    };
+    held(bench, peer, &peer.tunnel, streams, quiet)
+}
+
+/// What each of so many idle connections adds, and what `meanwhile` returns once they have come to rest.
+fn held<T>(
+    bench: &mut Bench,
+    peer: &Peer,
+    way: &Way,
+    streams: usize,
+    meanwhile: impl FnOnce() -> T,
+) -> Result<(Memory, T)> {
     thread::sleep(SETTLE);
     let before = proc::memory(peer.pid());
     bench.work(way, Work::Hold { streams })?;
     thread::sleep(SETTLE);
     let during = proc::memory(peer.pid());
+    let seen = meanwhile();
     bench.work(way, Work::Release)?;
     let each = |during: u64, before: u64| during.saturating_sub(before) / streams as u64;
-    Ok(Memory {
+    let memory = Memory {
         rss: each(during.rss, before.rss),
         pss: each(during.pss, before.pss),
-    })
+    };
+    Ok((memory, seen))
 }
 
 /// The most that uploads to an origin which reads slowly add.

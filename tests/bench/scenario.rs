@@ -55,7 +55,7 @@ pub(crate) enum Kind {
     Replay,
     Download,
     Small,
-    /// Small requests, each on a new connection.
+    /// Small requests, each on a new connection or in a new tunnel.
     Fresh,
     /// Small uploads, each with its verify.
     Objects,
@@ -81,7 +81,7 @@ pub(crate) struct Scenario {
 
 /// Every scenario, in the order of the table.
 pub(crate) fn all() -> impl Iterator<Item = Scenario> {
-    const KINDS: [(bool, Kind, &[usize]); 8] = [
+    const KINDS: [(bool, Kind, &[usize]); 9] = [
         (true, Kind::Upload, &[1, 8]),
         (true, Kind::Replay, &[1, 8]),
         (true, Kind::Download, &[1, 8]),
@@ -89,6 +89,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         (false, Kind::Download, &[1, 8]),
         (true, Kind::Small, &[1, 8, 64]),
         (true, Kind::Fresh, &[8]),
+        (false, Kind::Fresh, &[8]),
         (true, Kind::Objects, &[8]),
     ];
     KINDS.into_iter().flat_map(|(terminated, kind, streams)| {
@@ -141,7 +142,8 @@ impl Scenario {
             (false, Kind::Download) => "tunnel download",
             (_, Kind::Replay) => "replay",
             (_, Kind::Small) => "small requests",
-            (_, Kind::Fresh) => "new connections",
+            (true, Kind::Fresh) => "new connections",
+            (false, Kind::Fresh) => "new tunnels",
             (_, Kind::Objects) => "many objects",
         };
         match self.streams {

@@ -124,14 +124,15 @@ impl Report {
         } = self.scale;
         writeln!(
             f,
-            "| memory, resident (proportional) | idle MiB | KiB for each of {idle_tunnels} idle tunnels | KiB for each of {idle_terminated} idle terminated connections | eight slow uploads, MiB above idle | after the scenarios, MiB |"
+            "| memory, resident (proportional) | idle MiB | KiB for each of {idle_tunnels} idle tunnels | CPU of each, ns a second | KiB for each of {idle_terminated} idle terminated connections | eight slow uploads, MiB above idle | after the scenarios, MiB |"
         )?;
-        writeln!(f, "|---|--:|--:|--:|--:|--:|")?;
+        writeln!(f, "|---|--:|--:|--:|--:|--:|--:|")?;
         for row in &self.memory {
             let memory::Row {
                 peer,
                 idle,
                 per_tunnel,
+                tunnel_cpu,
                 per_terminated,
                 uploads,
                 worked,
@@ -142,7 +143,7 @@ impl Report {
             let kib = |Memory { rss, pss }: &Memory| format!("{rss} ({pss})");
             writeln!(
                 f,
-                "| {peer} | {} | {} | {} | {} | {} |",
+                "| {peer} | {} | {} | {tunnel_cpu:.0} | {} | {} | {} |",
                 mib(idle),
                 kib(per_tunnel),
                 kib(per_terminated),

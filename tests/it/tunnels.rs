@@ -264,3 +264,44 @@ async fn an_origin_that_closes_before_it_reads_the_last_close_notify_is_no_fault
         "origin/receiving-body/reset"
     );
 }
+
+/// An idle tunnel costs the watchdog nothing, and is watched again from its first byte on.
+#[tokio::test]
+async fn an_idle_tunnel_is_left_alone_and_watched_again_when_bytes_move() {
+    let (address, served) = origin(|connections| async move {
+        let mut streams = Vec::new();
+        for _ in 0..8 {
+            let mut stream = connections.next().await;
+            stream.write_all(b"banner\n").await.unwrap();
+            streams.push(stream);
+        }
+        streams
+    })
+    .await;
+    let limits = "stall = { after = \"400ms\", floor = \"0 B\" }";
+    let world = World::with(&route("origin.test", address, "tunnel", limits)).await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let mut client = world
+            .sends("CONNECT origin.test:22 HTTP/1.1\r\nHost: origin.test:22\r\n\r\n")
+            .await;
+        client.read_until("banner\n").await;
+        clients.push(client);
+    }
+    let _never_read = soon("the origin", served).await.unwrap();
+    let resting = async |count| {
+        while world.shared().tracker.awake_and_resting() != (8 - count, count) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("eight idle tunnels", resting(8)).await;
+    let mut client = clients.pop().unwrap();
+    let uploading = tokio::task::spawn(async move {
+        let chunk = vec![0; 1 << 20];
+        while client.0.write_all(&chunk).await.is_ok() {}
+    });
+    soon("one that moves", resting(7)).await;
+    let stall = world.next_stall().await;
+    assert_eq!(stall.verdict, "peer-not-reading", "{stall:?}");
+    uploading.abort();
+}

@@ -8,6 +8,7 @@ pub(crate) mod pump;
 pub(crate) mod upgrade;
 
 use std::{
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -103,8 +104,9 @@ impl Tunnel {
     /// Carries bytes until both sides have closed, or until shutdown's second step; the first step ends an idle tunnel.
     pub(crate) async fn run(self, transfer: Transfer, client: BoxIo) {
         let shutdown = self.forwarder.shared.shutdown.clone();
+        let carrying = pin!(self.carry(&transfer, client));
         tokio::select! {
-            ended = self.carry(&transfer, client) => match ended {
+            ended = transfer.wake_with(carrying) => match ended {
                 Ok(()) => transfer.finish(TransferOutcome::Closed),
                 Err(given_up) => transfer.break_off(&given_up),
             },
@@ -126,7 +128,7 @@ impl Tunnel {
         } else {
             counters
                 .down
-                .fetch_add(spoken.len() as u64, Ordering::Relaxed);
+                .fetch_add(spoken.len() as u64, Ordering::SeqCst);
             drop(spoken);
             let (up, down) = (&counters.up, &counters.down);
             tokio::select! {
@@ -240,7 +242,7 @@ impl Tunnel {
                     Ok(read) => {
                         let Some(bytes) = from_client.get(..read) else { return FirstFlightEnd::Unheld };
                         self.held.extend_from_slice(bytes);
-                        transfer.counters().up.fetch_add(read as u64, Ordering::Relaxed);
+                        transfer.counters().up.fetch_add(read as u64, Ordering::SeqCst);
                         let limit = handshaking.then_some(limit);
                         if let Err((kind, source)) = offer(&mut self.reached.io, bytes, transfer, limit).await {
                             return FirstFlightEnd::OriginFailed(kind, source);

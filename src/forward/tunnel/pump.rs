@@ -334,7 +334,8 @@ impl Direction {
     fn count_written(&mut self, bytes: usize, count: &AtomicU64) {
         self.unflushed |= bytes > 0;
         self.moved += bytes as u64;
-        count.fetch_add(bytes as u64, Ordering::Relaxed);
+        // The watchdog must see these bytes before it lets the tunnel rest.
+        count.fetch_add(bytes as u64, Ordering::SeqCst);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The stream after `101 Switching Protocols`.
 
+use std::pin::pin;
+
 use hyper::{
     Response,
     body::Incoming,
@@ -51,8 +53,9 @@ pub(crate) fn switch(
         };
         let counters = transfer.counters();
         let (mut client, mut origin) = (TokioIo::new(client), TokioIo::new(origin));
+        let pumping = pin!(pump(&mut client, &mut origin, &counters.up, &counters.down));
         let pumped = tokio::select! {
-            pumped = pump(&mut client, &mut origin, &counters.up, &counters.down) => pumped,
+            pumped = transfer.wake_with(pumping) => pumped,
             () = transfer.idle_at_shutdown(&shutdown) => return transfer.finish(TransferOutcome::Closed),
             () = shutdown.ended() => PumpOutcome::failed(Leg::Client, FaultKind::Shutdown),
             stall = transfer.stalled() => {

@@ -85,6 +85,11 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// Bytes from the client and to it.
+    pub(super) fn moved(&self) -> [u64; 2] {
+        [&self.up, &self.down].map(|count| count.load(Ordering::SeqCst))
+    }
+
     /// Records that a response with this status begins now.
     pub(crate) fn response(&self, status: u16) {
         let early = self.sending.load(Ordering::Relaxed) > 0;

@@ -15,7 +15,7 @@ use crate::{
     track::{
         event::{LateResponse, ResponseAwaited, SmallSegmentsHelped, StallPhase, StallReported},
         redact,
-        running::tick,
+        running::{REST, Watched, tick},
     },
 };
 
@@ -110,7 +110,7 @@ impl TransferHandle {
 
 impl TransferState {
     /// Checks the transfer once and reports the result. Returns the time of the next check.
-    pub(in crate::track) fn examine(&self, now: Instant) -> Instant {
+    pub(super) fn check(&self, now: Instant) -> Instant {
         let limits = self.about.stall.limits;
         let tick = tick(&limits);
         let (event, awaited, next) = {
@@ -118,10 +118,9 @@ impl TransferState {
             if state.closed {
                 return now + tick;
             }
-            let counts = [&self.counters.up, &self.counters.down];
-            let counts = counts.map(|count| count.load(Ordering::Relaxed));
-            if state.watching.rest.is_unchanged(counts, tick, now) {
-                return now + tick;
+            let counts = self.counters.moved();
+            if self.rests() && state.watching.rest.is_unchanged(counts) && !state.is_probed() {
+                return now + REST;
             }
             let sample = if state.watching.is_standing_still() {
                 state.detailed_sample(self)
@@ -141,17 +140,18 @@ impl TransferState {
             let deadline = watch.deadline(&sample, &limits, now);
             let must_act = watch.overdue(&sample, &limits, now);
             let due = watch.idle_time(now).0;
-            state
-                .watching
-                .rest
-                .record(now, counts, sample.tunnel && due == Due::Nobody);
+            let nobodys_turn = sample.tunnel && due == Due::Nobody;
+            let slow = state.watching.pace.rates() == (0, 0);
+            state.watching.rest.record(counts, nobodys_turn && slow);
             let event = self.report_stall(&mut state, &observed);
             self.act(&mut state, must_act);
             let awaited = self.awaited(&state, &observed);
             if let Some(event) = &event {
                 state.timeline.stall(event.timeline_entry());
             }
-            let next = deadline.map_or(now + tick, |at| at.min(now + tick));
+            let rests = state.watching.rest.at_rest && self.rest(counts);
+            let latest = now + if rests { REST } else { tick };
+            let next = deadline.map_or(latest, |at| at.min(latest));
             (event, awaited, next.max(now + Duration::from_millis(1)))
         };
         if let Some(event) = awaited {

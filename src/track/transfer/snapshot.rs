@@ -24,6 +24,7 @@ use crate::{
     track::{
         event::EventText,
         pace::RateSampler,
+        running::Watched,
         survey::{Activity, UpstreamLoads},
         timeline::{Segment, Timeline, instant_text},
     },
@@ -129,8 +130,13 @@ pub(crate) struct TransferDetail {
 
 impl TransferState {
     pub(in crate::track) fn snapshot(&self, now: Instant) -> Snapshot {
-        let state = self.state();
+        let mut state = self.state();
         let about = &self.about;
+        let [up, down] = self.counters.moved();
+        if self.rests() {
+            // The watchdog does not check it.
+            state.watching.pace.observe(now, up, down);
+        }
         let shown = state.watching.status(now);
         let (up_rate, down_rate) = state.watching.pace.rates();
         Snapshot {
@@ -155,8 +161,8 @@ impl TransferState {
             idle_ms: shown.map(|(_, idle, _)| millis(idle)),
             stall: shown.and_then(|(.., verdict)| verdict),
             acknowledged: state.watching.acknowledged(),
-            up: self.counters.up.load(Ordering::Relaxed),
-            down: self.counters.down.load(Ordering::Relaxed),
+            up,
+            down,
             up_total: known(&self.counters.up_total),
             down_total: known(&self.counters.down_total),
             ahead: self.counters.ahead.load(Ordering::Relaxed),

@@ -1,14 +1,20 @@
-//! Idle tunnels: the watchdog queries the kernel about them less often, and they do not delay shutdown.
+//! Idle tunnels: the watchdog leaves them alone until bytes move, and they do not delay shutdown.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
-use super::TransferHandle;
-use crate::rt::Shutdown;
+use super::{TransferHandle, TransferState};
+use crate::{
+    rt::Shutdown,
+    track::running::{Watched, tick},
+};
 
-/// The number of ticks between two checks of an idle tunnel, which show whether its peers still answer the kernel's probes.
-const TICKS: u32 = 10;
 /// How long a tunnel must be idle to be ended when the daemon stops.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
@@ -17,45 +23,71 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 pub(super) struct TunnelRest {
     /// Bytes from the client and to it.
     counts: [u64; 2],
-    checked_at: Option<Instant>,
     /// True where nothing moved between the last two checks and neither side owes the other one data.
-    at_rest: bool,
+    pub(super) at_rest: bool,
 }
 
 impl TunnelRest {
-    /// Records the counts of a check at `now`.
-    pub(super) fn record(&mut self, now: Instant, counts: [u64; 2], nobodys_turn: bool) {
+    /// Records the counts of a check.
+    pub(super) fn record(&mut self, counts: [u64; 2], nobodys_turn: bool) {
         self.at_rest = nobodys_turn && self.counts == counts;
         self.counts = counts;
-        self.checked_at = Some(now);
     }
 
-    /// True where a check would give the same result as the last one.
-    pub(super) fn is_unchanged(&self, counts: [u64; 2], tick: Duration, now: Instant) -> bool {
-        let soon = self
-            .checked_at
-            .is_some_and(|checked_at| now < checked_at + tick * TICKS);
-        self.at_rest && self.counts == counts && soon
+    /// True where nothing moved since.
+    pub(super) fn is_unchanged(&self, counts: [u64; 2]) -> bool {
+        self.at_rest && self.counts == counts
+    }
+}
+
+impl Watched for TransferState {
+    fn examine(&self, now: Instant) -> Instant {
+        self.check(now)
+    }
+
+    fn rests(&self) -> bool {
+        self.resting.load(Ordering::SeqCst)
+    }
+}
+
+impl TransferState {
+    /// Lets the watchdog leave it alone, unless it moved since the check with these counts. Sequentially consistent, as the pump's counts are:
+    /// either this sees the new counts, or [`Self::wake`] sees that it rests.
+    pub(super) fn rest(&self, counts: [u64; 2]) -> bool {
+        self.resting.store(true, Ordering::SeqCst);
+        let rests = self.counters.moved() == counts;
+        self.resting.store(rests, Ordering::SeqCst);
+        rests
+    }
+
+    fn wake(&self) {
+        if self.resting.load(Ordering::SeqCst) && self.resting.swap(false, Ordering::SeqCst) {
+            self.running.wake(self.id, tick(&self.about.stall.limits));
+        }
     }
 }
 
 impl TransferHandle {
+    /// Runs `work`, which carries the bytes of a tunnel: whatever happens in it ends the tunnel's rest.
+    pub(crate) async fn wake_with<F: Future>(&self, mut work: Pin<&mut F>) -> F::Output {
+        poll_fn(|cx| {
+            let polled = work.as_mut().poll(cx);
+            self.0.wake();
+            polled
+        })
+        .await
+    }
+
     /// Completes when the daemon stops and this tunnel is idle. A client that waits for a server's response, as in a push over ssh, is not idle.
     pub(crate) async fn idle_at_shutdown(&self, shutdown: &Shutdown) {
         shutdown.drained().await;
         loop {
-            let before = self.total();
+            let before = self.0.counters.moved();
             tokio::time::sleep(LAST_WORD).await;
-            if self.total() == before && self.0.state().watching.rest.at_rest {
+            if self.0.counters.moved() == before && self.0.state().watching.rest.at_rest {
                 return;
             }
         }
-    }
-
-    fn total(&self) -> u64 {
-        let counters = &self.0.counters;
-        let [up, down] = [&counters.up, &counters.down];
-        up.load(Ordering::Relaxed) + down.load(Ordering::Relaxed)
     }
 }
 
@@ -64,17 +96,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tunnel_that_only_waits_is_looked_at_every_tenth_tick() {
-        let (now, tick) = (Instant::now(), Duration::from_secs(1));
+    fn a_tunnel_rests_once_two_checks_found_the_same_counts() {
         let mut rest = TunnelRest::default();
-        rest.record(now, [5, 7], true);
-        assert!(!rest.is_unchanged([5, 7], tick, now + tick), "it moved");
-        rest.record(now, [5, 7], true);
-        assert!(rest.is_unchanged([5, 7], tick, now + tick));
-        assert!(rest.is_unchanged([5, 7], tick, now + tick * 9));
-        assert!(!rest.is_unchanged([5, 7], tick, now + tick * 10));
-        assert!(!rest.is_unchanged([6, 7], tick, now + tick));
-        rest.record(now, [5, 7], false);
-        assert!(!rest.is_unchanged([5, 7], tick, now + tick));
+        rest.record([5, 7], true);
+        assert!(!rest.is_unchanged([5, 7]), "it moved");
+        rest.record([5, 7], true);
+        assert!(rest.is_unchanged([5, 7]));
+        assert!(!rest.is_unchanged([6, 7]));
+        rest.record([5, 7], false);
+        assert!(!rest.is_unchanged([5, 7]), "somebody is due");
     }
 }

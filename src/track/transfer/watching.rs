@@ -92,6 +92,12 @@ impl WatchdogState {
 }
 
 impl TransferData {
+    /// True where the kernel probes the other side again because the last probe was not answered.
+    pub(super) fn is_probed(&self) -> bool {
+        let origin = self.origin.as_ref();
+        origin.is_some_and(|origin| origin.socket.unanswered_probes() > 1)
+    }
+
     /// The transfer now, without `TCP_INFO` of its sockets.
     pub(super) fn sample(&self, inner: &TransferState) -> Sample {
         self.sample_with(inner, TcpMonitor::flow)

@@ -1,23 +1,40 @@
 //! gitferry on its defaults: a terminated host and a tunnelled one, both reached with CONNECT.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{env, fs, net::SocketAddr, path::Path};
 
 use serde_json::Value;
 
-use super::{Peer, Site, free_port, spawn};
+use super::{BEFORE, Peer, Site, free_port, spawn};
 use crate::{Result, load::Way, pki, proc};
+
+/// The build that cargo made for this bench.
+const NOW: &str = env!("CARGO_BIN_EXE_gitferry");
 
 /// Starts it.
 pub(super) fn start(site: &Site) -> Result<Peer> {
-    start_with(site, false)
+    start_with(site, NOW, false)
+}
+
+/// Starts another build of it, `--before PATH`, to compare a change in one run.
+pub(super) fn start_before(site: &Site) -> Result<Peer> {
+    let program = before().ok_or("no build before")?;
+    let mut peer = start_with(site, &program, false)?;
+    peer.name = BEFORE;
+    Ok(peer)
+}
+
+/// The program of `--before`.
+pub(super) fn before() -> Option<String> {
+    let mut arguments = env::args().skip_while(|argument| argument != "--before");
+    arguments.nth(1)
 }
 
 /// Starts one that keeps its uploads for a second attempt, as it does for LFS storage.
 pub(super) fn start_replaying(site: &Site) -> Result<Peer> {
-    start_with(site, true)
+    start_with(site, NOW, true)
 }
 
-fn start_with(site: &Site, replay: bool) -> Result<Peer> {
+fn start_with(site: &Site, program: &str, replay: bool) -> Result<Peer> {
     let root = site
         .directory
         .path()
@@ -26,7 +43,7 @@ fn start_with(site: &Site, replay: bool) -> Result<Peer> {
     let file = root.join("gitferry.toml");
     fs::write(&file, config(site, &root, replay))?;
     let log = root.join("gitferry.log");
-    let mut command = proc::mortal(env!("CARGO_BIN_EXE_gitferry"));
+    let mut command = proc::mortal(program);
     command.arg("--config").arg(&file).arg("run");
     let mut address = None;
     let child = spawn(command, &log, || {

@@ -30,11 +30,14 @@ type Start = fn(&Site) -> Result<Peer>;
 /// Every peer, in the order of the table's columns.
 pub(crate) const PEERS: &[(&str, Start)] = &[
     ("gitferry", gitferry::start),
+    (BEFORE, gitferry::start_before),
     ("HAProxy", haproxy::start),
     ("nginx", nginx::start),
     (MITMPROXY, mitmproxy::start),
 ];
 
+/// Another build of gitferry.
+const BEFORE: &str = "before";
 /// The one peer that no package of the system has.
 const MITMPROXY: &str = "mitmproxy";
 
@@ -83,7 +86,12 @@ impl Bench {
             directory,
         };
         let wanted = |name: &str| {
-            only.is_none_or(|only| only.contains(name)) && (name != MITMPROXY || is_installed())
+            let there = match name {
+                BEFORE => return gitferry::before().is_some(),
+                MITMPROXY => is_installed,
+                _ => || true,
+            };
+            only.is_none_or(|only| only.contains(name)) && there()
         };
         let peers = PEERS
             .iter()
