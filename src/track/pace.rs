@@ -82,7 +82,10 @@ mod tests {
         pace.observe(begin + Duration::from_secs(1), 0, 0);
         assert_eq!((pace.rates(), pace.samples()), ((0, 0), vec![]));
         pace.observe(begin + Duration::from_secs(3), 4000, 2000);
-        assert_eq!((pace.rates(), pace.samples()), ((2000, 1000), vec![3000; 2]));
+        assert_eq!(
+            (pace.rates(), pace.samples()),
+            ((2000, 1000), vec![3000; 2])
+        );
         pace.observe(begin + Duration::from_millis(3100), 9000, 9000);
         assert_eq!(pace.rates(), (2000, 1000));
         assert_eq!(pace.time_for(6000), Some(2000));
