@@ -3,22 +3,16 @@
 //! A client that follows a redirect from A to B sends A's credentials along, because both hosts are this daemon for it. The
 //! [`CredentialMemory`] records what was seen and decides; this module reports requests and responses to it, and removes what it rejects.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-};
-
 use hyper::{
-    HeaderMap, Response, StatusCode,
-    header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, LOCATION},
+    HeaderMap, StatusCode,
+    header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue},
 };
-use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::{
     forward::request::exchange_request::ExchangeRequest,
-    mirror::{Mapping, table::url_text},
-    model::credential_memory::{Credential, CredentialMemory, CredentialOrigin},
+    mirror::{Findings, Mapping, batch, mapping::UrlUse},
+    model::credential_memory::{Credential, CredentialMemory},
 };
 
 /// Fields of a request that carry no credential, in addition to those that begin with `accept` and `content-`. Any other may be one:
@@ -152,28 +146,25 @@ fn cookies(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
         .map(<[u8]>::trim_ascii)
 }
 
-/// Records from a response's head, before it is mapped, where it redirects to and whether it requests credentials. `sent` holds the
-/// request's fields.
-pub(crate) fn learn<B>(
-    memory: &CredentialMemory,
-    mapping: &Mapping,
-    sent: &HeaderMap,
-    response: &Response<B>,
-) {
-    if !mapping.is_reverse() {
-        return;
-    }
-    let from = (mapping.scheme, mapping.target.clone());
-    if response.status() == StatusCode::UNAUTHORIZED {
+/// Records that a host requests credentials.
+pub(crate) fn learn_challenge(memory: &CredentialMemory, mapping: &Mapping, status: StatusCode) {
+    if mapping.is_reverse() && status == StatusCode::UNAUTHORIZED {
+        let from = (mapping.scheme, mapping.target.clone());
         memory.note_challenge(&from, Instant::now());
     }
-    if !response.status().is_redirection() {
-        return;
-    }
-    // Read in the same way as the mapping reads it: what the client follows counts.
-    for location in response.headers().get_all(LOCATION) {
-        let to = mapping.redirects_to(&url_text(location));
-        memory.redirects(&from, &to, credentials(sent), Instant::now());
+}
+
+/// Records where a response leads its client, from what was mapped in it. `sent` holds the request's fields. A link to another host works
+/// like a redirect: credentials that the response does not name for it are not for that host.
+pub(crate) fn learn_links(
+    memory: &CredentialMemory,
+    mapping: &Mapping,
+    findings: &Findings,
+    sent: &HeaderMap,
+) {
+    let from = (mapping.scheme, mapping.target.clone());
+    for to in &findings.links {
+        memory.redirects(&from, to, credentials(sent), Instant::now());
     }
 }
 
@@ -192,71 +183,31 @@ fn credentials(headers: &HeaderMap) -> impl Iterator<Item = Credential<'_>> {
     })
 }
 
-/// A batch has up to 100 objects. A response with more origins is meant to displace others from the memory.
-const MOST_ORIGINS: usize = 256;
-
-/// Records from a batch response what the client must send where (git-lfs, docs/api/batch.md, "Successful Responses"). A link to another host
-/// works like a redirect: credentials that it does not name are not for that host.
+/// Records from a batch response which fields the client must send where.
 pub(crate) fn learn_batch(memory: &CredentialMemory, mapping: &Mapping, body: &[u8]) {
     if !mapping.is_reverse() {
         return;
     }
-    let Ok(batch) = serde_json::from_slice::<LfsBatch<'_>>(body) else {
-        return;
-    };
-    let actions = batch.objects.iter().flat_map(|object| {
-        let links = object.links.iter();
-        object.actions.iter().chain(links).flat_map(HashMap::values)
+    let actions = batch::actions(body);
+    let granted = actions.iter().flat_map(|action| {
+        let origins = action
+            .urls
+            .iter()
+            .map(|url| mapping.origin(url, UrlUse::Link));
+        origins.flat_map(|origin| {
+            let named = action.fields.iter().filter_map(|(name, value)| {
+                let name = HeaderName::try_from(name).ok()?;
+                may_be_credential(&name).then_some((name, value))
+            });
+            named.map(move |(name, value)| (name, value, origin.clone()))
+        })
     });
-    let now = Instant::now();
-    let from = (mapping.scheme, mapping.target.clone());
-    let mut origins: HashSet<CredentialOrigin> = HashSet::new();
-    let mut named: Vec<(HeaderName, &str, CredentialOrigin)> = Vec::new();
-    for action in actions {
-        let origin = mapping.origin(&action.href);
-        for (name, value) in action.header.iter().flatten() {
-            if let Some(value) = value.as_str()
-                && let Ok(name) = HeaderName::try_from(&**name)
-                && may_be_credential(&name)
-            {
-                named.push((name, value, origin.clone()));
-            }
-        }
-        // Links to hosts that are not served never reach this daemon.
-        if origin != from && origins.len() < MOST_ORIGINS && (mapping.served)(&origin.1) {
-            origins.insert(origin);
-        }
-    }
-    for to in &origins {
-        memory.redirects(&from, to, std::iter::empty(), now);
-    }
-    let granted = named.iter().map(|(name, value, origin)| {
+    let granted: Vec<_> = granted.collect();
+    let granted = granted.iter().map(|(name, value, origin)| {
         let (field, value) = (name.as_str(), value.as_bytes());
         (Credential { field, value }, origin.clone())
     });
-    memory.grants(granted, now);
-}
-
-#[derive(Deserialize)]
-struct LfsBatch<'b> {
-    #[serde(borrow, default)]
-    objects: Vec<LfsObject<'b>>,
-}
-
-#[derive(Deserialize)]
-struct LfsObject<'b> {
-    #[serde(borrow, default)]
-    actions: Option<HashMap<Cow<'b, str>, LfsAction<'b>>>,
-    #[serde(borrow, default, rename = "_links")]
-    links: Option<HashMap<Cow<'b, str>, LfsAction<'b>>>,
-}
-
-#[derive(Deserialize)]
-struct LfsAction<'b> {
-    #[serde(borrow, default)]
-    href: Cow<'b, str>,
-    #[serde(borrow, default)]
-    header: Option<HashMap<Cow<'b, str>, serde_json::Value>>,
+    memory.grants(granted, Instant::now());
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The result of a rewrite: what changed, and which hosts have no route.
 
-use super::MappedUrl;
+use super::{MappedUrl, Mapping, mapping::UrlUse};
+use crate::model::credential_memory::CredentialOrigin;
 
 /// What was found in a response.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -9,14 +10,20 @@ pub(crate) struct Findings {
     pub changed: usize,
     /// Hosts without a route that the response links to.
     pub unserved: Vec<Box<str>>,
+    /// On the reverse front, the other origins that the client reaches through this daemon if it follows the response's URLs.
+    pub links: Vec<CredentialOrigin>,
 }
 
 impl Findings {
-    pub(super) fn map(&mut self, mapped: MappedUrl) -> Option<String> {
-        match mapped {
+    /// Maps a URL and records the origin that it leads to: a URL is never mapped without the record.
+    pub(super) fn map(&mut self, mapping: &Mapping, text: &str, usage: UrlUse) -> Option<String> {
+        match mapping.map(text, usage) {
             MappedUrl::Same => None,
             MappedUrl::To(url) => {
                 self.changed += 1;
+                if usage != UrlUse::Realm {
+                    self.link(mapping, mapping.origin(text, usage));
+                }
                 Some(url)
             }
             MappedUrl::Away { host, url } => {
@@ -28,7 +35,18 @@ impl Findings {
             }
         }
     }
+
+    fn link(&mut self, mapping: &Mapping, to: CredentialOrigin) {
+        let own = to.0 == mapping.scheme && to.1 == mapping.target;
+        let known = || self.links.last() == Some(&to) || self.links.contains(&to);
+        if mapping.is_reverse() && !own && self.links.len() < MOST_LINKS && !known() {
+            self.links.push(to);
+        }
+    }
 }
+
+/// A batch has up to 100 objects. A response with more origins is meant to displace others from the memory.
+const MOST_LINKS: usize = 256;
 
 /// The most hosts that are recorded: as many as fit in one log line.
 const MOST_AWAY: usize = 8;

@@ -55,11 +55,9 @@ pub(crate) fn splice(
     places: Paths,
     map: &mut dyn FnMut(&str) -> Option<String>,
 ) -> Result<Option<Vec<u8>>, NotJson> {
-    let text = std::str::from_utf8(bytes).map_err(|_| NotJson::Charset)?;
-    serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|_| NotJson::Syntax)?;
     let mut out = Vec::new();
     let mut copied = 0;
-    let mut walk = JsonWalker::new(text, places);
+    let mut walk = JsonWalker::over(bytes, places)?;
     while let Some((start, token)) = walk.next_string()? {
         let Some(changed) = unquote(token).and_then(|value| map(&value)) else {
             continue;
@@ -77,7 +75,7 @@ pub(crate) fn splice(
 }
 
 /// A string's value; `None` for a lone surrogate, which a Rust string cannot contain and a URL does not contain.
-fn unquote(token: &str) -> Option<Cow<'_, str>> {
+pub(super) fn unquote(token: &str) -> Option<Cow<'_, str>> {
     if token.contains('\\') {
         return serde_json::from_str(token).ok().map(Cow::Owned);
     }
@@ -87,8 +85,8 @@ fn unquote(token: &str) -> Option<Cow<'_, str>> {
         .map(Cow::Borrowed)
 }
 
-/// A scan of a document that is known to be valid.
-struct JsonWalker<'t> {
+/// A scan of a valid document.
+pub(super) struct JsonWalker<'t> {
     text: &'t str,
     at: usize,
     places: Paths,
@@ -96,28 +94,49 @@ struct JsonWalker<'t> {
     /// The places that the next value may lead to.
     next: u32,
     key_comes: bool,
+    /// The name of the member at hand, with its quotes.
+    member: &'t str,
 }
 
 #[derive(Clone, Copy)]
 struct JsonContainer {
+    /// Where it begins.
+    start: usize,
     object: bool,
     places: u32,
 }
 
 impl<'t> JsonWalker<'t> {
-    fn new(text: &'t str, places: Paths) -> Self {
-        Self {
+    /// Fails where `bytes` is no JSON document.
+    pub(super) fn over(bytes: &'t [u8], places: Paths) -> Result<Self, NotJson> {
+        let text = std::str::from_utf8(bytes).map_err(|_| NotJson::Charset)?;
+        // Python's clients accept a byte order mark (RFC 8259, section 8.1).
+        let document = text.strip_prefix('\u{feff}').unwrap_or(text);
+        serde_json::from_str::<serde::de::IgnoredAny>(document).map_err(|_| NotJson::Syntax)?;
+        Ok(Self {
             text,
-            at: 0,
+            at: text.len() - document.len(),
             places,
             inside: Vec::new(),
             next: u32::MAX,
             key_comes: false,
-        }
+            member: "",
+        })
+    }
+
+    /// How many containers are open, and where the one at `depth` begins.
+    pub(super) fn container(&self, depth: usize) -> (usize, Option<usize>) {
+        let start = self.inside.get(depth).map(|container| container.start);
+        (self.inside.len(), start)
+    }
+
+    /// The name of the member at hand.
+    pub(super) fn member(&self) -> Cow<'t, str> {
+        unquote(self.member).unwrap_or_default()
     }
 
     /// The byte range of the next string at one of the places, including its quotes.
-    fn next_string(&mut self) -> Result<Option<(usize, &'t str)>, NotJson> {
+    pub(super) fn next_string(&mut self) -> Result<Option<(usize, &'t str)>, NotJson> {
         while let Some(byte) = self.text.as_bytes().get(self.at) {
             match byte {
                 b'{' | b'[' => self.enter(*byte == b'{')?,
@@ -145,6 +164,7 @@ impl<'t> JsonWalker<'t> {
             return Err(NotJson::Depth);
         }
         self.inside.push(JsonContainer {
+            start: self.at,
             object,
             places: self.next,
         });
@@ -166,11 +186,13 @@ impl<'t> JsonWalker<'t> {
         }
     }
 
-    fn key(&mut self, token: &str) {
+    fn key(&mut self, token: &'t str) {
         self.key_comes = false;
+        self.member = token;
         let name = unquote(token).unwrap_or_default();
+        // git-lfs does not distinguish case (Go: encoding/json, Unmarshal).
         self.next = self.matching_places(|step| match step {
-            PathStep::Key(key) => *name == *key,
+            PathStep::Key(key) => name.eq_ignore_ascii_case(key),
             PathStep::AnyKey => true,
             PathStep::NumericKey => !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()),
             PathStep::Item => false,

@@ -50,12 +50,16 @@ pub(crate) enum MappedUrl {
     },
 }
 
-/// What a client does with a URL.
+/// Where a URL stands, and what a client does with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum UrlUse {
-    /// It sends a new request, with separate credentials for the URL.
+pub(crate) enum UrlUse {
+    /// In a body: the client sends a new request.
     Link,
-    /// It repeats the request that was redirected.
+    /// In a header field, where it may be relative (RFC 3986, section 4.1): the client sends a new request.
+    Reference,
+    /// In a challenge: the client sends the credentials that the challenge requests there.
+    Realm,
+    /// In the `Location` of a redirect: the client repeats the request. See [`ReverseBase::map_elsewhere`].
     Redirect,
 }
 
@@ -65,25 +69,10 @@ impl Mapping {
         self.base.is_some()
     }
 
-    /// Maps a URL that a client follows with separate credentials.
-    pub(crate) fn url(&self, text: &str) -> MappedUrl {
-        self.map(text, UrlUse::Link)
-    }
-
-    /// Maps a URI reference of a header field (RFC 3986, section 4.1), which may be relative.
-    pub(crate) fn reference(&self, text: &str) -> MappedUrl {
-        self.map(&self.resolved(text), UrlUse::Link)
-    }
-
-    /// Maps the `Location` of a redirect: see [`ReverseBase::map_elsewhere`].
-    pub(crate) fn redirect(&self, text: &str) -> MappedUrl {
-        self.map(&self.resolved(text), UrlUse::Redirect)
-    }
-
     /// Normalises a reference so that all clients parse it alike, and makes a relative one a path. On the reverse front a client resolves
     /// it against another path than the origin expects: `../x` or `x` could then name another host's segment.
-    fn resolved<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        if !self.is_reverse() {
+    fn resolved<'t>(&self, text: &'t str, usage: UrlUse) -> Cow<'t, str> {
+        if !self.is_reverse() || usage == UrlUse::Link {
             return text.into();
         }
         let text = url::unambiguous(text);
@@ -93,14 +82,9 @@ impl Mapping {
         }
     }
 
-    /// Scheme, host and port of a redirect's `Location`.
-    pub(crate) fn redirects_to(&self, text: &str) -> (Scheme, Target) {
-        self.origin(&self.resolved(text.trim()))
-    }
-
-    /// Scheme, host and port of an absolute URL (the original's for a mirror's URL); the requested ones for a relative URL.
-    pub(crate) fn origin(&self, text: &str) -> (Scheme, Target) {
-        self.original(text).map_or_else(
+    /// Scheme, host and port of a URL (the original's for a mirror's URL); the requested ones for a relative URL.
+    pub(crate) fn origin(&self, text: &str, usage: UrlUse) -> (Scheme, Target) {
+        self.original(&self.resolved(text, usage)).map_or_else(
             || (self.scheme, self.target.clone()),
             |(url, _)| (url.scheme, url.target),
         )
@@ -130,7 +114,9 @@ impl Mapping {
         Some((url, original))
     }
 
-    fn map(&self, text: &str, usage: UrlUse) -> MappedUrl {
+    /// Maps a URL.
+    pub(crate) fn map(&self, text: &str, usage: UrlUse) -> MappedUrl {
+        let text = &*self.resolved(text, usage);
         if let Reference::Unreadable(authority) = reference(text, self.responder().0)
             && let Some(base) = &self.base
         {
@@ -178,7 +164,7 @@ impl Mapping {
         }
         Some(match usage {
             UrlUse::Redirect if !own => base.map_elsewhere(url),
-            UrlUse::Redirect | UrlUse::Link => base.map(url),
+            UrlUse::Redirect | UrlUse::Reference | UrlUse::Realm | UrlUse::Link => base.map(url),
         })
     }
 

@@ -4,6 +4,7 @@
 //! [`table::REWRITES`] lists where URLs occur and which client reads them there. `front` makes a [`ReverseBase`] per request, `forward`
 //! applies the table to responses; nothing here waits or logs.
 
+pub(crate) mod batch;
 pub(crate) mod coding;
 pub(crate) mod fields;
 mod findings;

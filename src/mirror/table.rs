@@ -16,6 +16,7 @@ use super::{
     Findings, Mapping,
     fields::{self, Edit, MapUrl},
     json::{NotJson, PathStep, Paths, splice},
+    mapping::UrlUse,
     url::percent_encoded,
 };
 
@@ -280,13 +281,14 @@ fn rewrite_field(
     mapping: &Mapping,
     findings: &mut Findings,
 ) -> Edit {
-    let redirects = form == HeaderSyntax::Redirect && status.is_redirection();
-    let mut map = |url: &str| {
-        findings.map(match redirects {
-            true => mapping.redirect(url),
-            false => mapping.reference(url),
-        })
+    let usage = match form {
+        HeaderSyntax::Redirect if status.is_redirection() => UrlUse::Redirect,
+        HeaderSyntax::Challenge => UrlUse::Realm,
+        HeaderSyntax::Redirect | HeaderSyntax::Url | HeaderSyntax::Link | HeaderSyntax::Cookie => {
+            UrlUse::Reference
+        }
     };
+    let mut map = |url: &str| findings.map(mapping, url, usage);
     let map: &mut MapUrl<'_> = &mut map;
     match form {
         HeaderSyntax::Redirect | HeaderSyntax::Url => fields::url(text, map),
@@ -327,7 +329,9 @@ impl Rewrite {
         let UrlLocation::Json { at, .. } = &self.place else {
             return Ok((None, findings));
         };
-        let body = splice(body, at, &mut |url| findings.map(mapping.url(url)))?;
+        let body = splice(body, at, &mut |url| {
+            findings.map(mapping, url, UrlUse::Link)
+        })?;
         Ok((body, findings))
     }
 }

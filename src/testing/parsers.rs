@@ -31,6 +31,7 @@ use crate::{
     mirror::{
         Coding, Mapping, ReverseBase,
         json::{PathStep, splice},
+        mapping::UrlUse,
         reverse::parse_segment,
         table,
     },
@@ -192,7 +193,7 @@ pub fn segment(text: &str) -> Option<(&'static str, String)> {
 
 /// Scheme, host and port of an absolute URL, as the mapping parses it.
 pub fn origin(url: &str) -> (&'static str, String) {
-    let (scheme, target) = mapping("/", ResponsePath::REVERSE_FRONT).origin(url);
+    let (scheme, target) = mapping("/", ResponsePath::REVERSE_FRONT).origin(url, UrlUse::Link);
     (scheme.as_str(), target.to_string())
 }
 

@@ -79,10 +79,10 @@ impl ResponseRewrite {
 
     /// Maps the URLs of the head; `sent` are the request's fields.
     pub(crate) fn head<B>(&self, response: &mut Response<B>, sent: &HeaderMap) {
-        credentials::learn(&self.memory, &self.mapping, sent, response);
         let status = response.status();
+        credentials::learn_challenge(&self.memory, &self.mapping, status);
         let findings = table::rewrite_head(&self.mapping, status, response.headers_mut());
-        self.report_findings(&findings);
+        self.report_findings(&findings, sent);
     }
 
     /// Maps the URLs of the body, where the table knows the body and it can be parsed.
@@ -128,7 +128,7 @@ impl ResponseRewrite {
         };
         match rewritten {
             Ok((changed, findings)) => {
-                self.report_findings(&findings);
+                self.report_findings(&findings, &HeaderMap::new());
                 let Some(changed) = changed else {
                     return Response::from_parts(head, full(hold_place(taken, place)));
                 };
@@ -146,7 +146,8 @@ impl ResponseRewrite {
         self.transfer.report_unrewritten(rewrite.code, why);
     }
 
-    fn report_findings(&self, findings: &Findings) {
+    fn report_findings(&self, findings: &Findings, sent: &HeaderMap) {
+        credentials::learn_links(&self.memory, &self.mapping, findings, sent);
         if !findings.unserved.is_empty() {
             self.transfer.report_unserved_links(&findings.unserved);
         }

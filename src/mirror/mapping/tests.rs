@@ -14,6 +14,20 @@ fn mirror(scheme: Scheme, target: &str, base_path: &str) -> Mirror {
     }
 }
 
+impl Mapping {
+    fn url(&self, text: &str) -> MappedUrl {
+        self.map(text, UrlUse::Link)
+    }
+
+    fn reference(&self, text: &str) -> MappedUrl {
+        self.map(text, UrlUse::Reference)
+    }
+
+    fn redirect(&self, text: &str) -> MappedUrl {
+        self.map(text, UrlUse::Redirect)
+    }
+}
+
 trait ParseTarget {
     fn parse_target(&self) -> Target;
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     mirror::ReverseBase,
-    model::{Scheme, Target},
+    model::{Scheme, Target, credential_memory::CredentialOrigin},
 };
 
 fn reverse() -> Mapping {
@@ -29,6 +29,16 @@ fn body(code: &str, text: &str) -> (Option<String>, Findings) {
         .unwrap();
     let (body, findings) = rewrite.rewrite_body(&reverse(), text.as_bytes()).unwrap();
     (body.map(|body| String::from_utf8(body).unwrap()), findings)
+}
+
+/// `scheme host:port` of each.
+fn links(links: &[&str]) -> Vec<CredentialOrigin> {
+    let origin = |link: &&str| {
+        let (scheme, target) = link.split_once(' ').unwrap();
+        let scheme = [Scheme::Http, Scheme::Https][usize::from(scheme == "https")];
+        (scheme, Target::parse(target, None).unwrap())
+    };
+    links.iter().map(origin).collect()
 }
 
 #[test]
@@ -73,7 +83,8 @@ fn a_batch_response_of_the_hub_stays_on_its_routes_and_keeps_everything_else() {
         findings,
         Findings {
             changed: 4,
-            unserved: Vec::new()
+            unserved: Vec::new(),
+            links: links(&["https hf-hub-lfs-us-east-1.s3-accelerate.amazonaws.com:443"]),
         }
     );
 }
@@ -124,7 +135,13 @@ fn a_batch_response_of_other_servers_is_understood_too() {
         findings,
         Findings {
             changed: 5,
-            unserved: vec!["evil.test:443".into()]
+            unserved: vec!["evil.test:443".into()],
+            links: links(&[
+                "https github-cloud.githubusercontent.com:443",
+                "https lfs.github.com:443",
+                "https gitlab.test:8443",
+                "http gitea.test:3000",
+            ]),
         }
     );
 }
@@ -324,7 +341,11 @@ fn every_field_of_a_response_is_mapped_and_others_stay() {
         findings,
         Findings {
             changed: 5,
-            unserved: Vec::new()
+            unserved: Vec::new(),
+            links: links(&[
+                "https cdn-lfs.hf.co:443",
+                "https cas-server.xethub.hf.co:443"
+            ]),
         }
     );
 }
