@@ -8,7 +8,7 @@ use crate::model::fields::documented;
 use crate::{config::Hop, forward::Forwarder, tls::certificate::CaCertificate};
 
 documented! {
-/// Which daemon this is: what a command needs to know before it trusts what it is told.
+/// The identity of the daemon, which a command checks before it trusts the daemon's data.
 #[derive(Debug, Serialize)]
 pub(crate) struct DaemonView {
     /// The version of gitferry.

@@ -15,7 +15,7 @@ pub(crate) struct Endpoint {
     pub parameters: &'static [Parameter],
     /// The page.
     #[serde(skip)]
-    pub page: Page,
+    pub page: EndpointPage,
 }
 
 /// A parameter of a query.
@@ -29,7 +29,7 @@ pub(crate) struct Parameter {
 
 /// The page of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Page {
+pub(crate) enum EndpointPage {
     /// The status page.
     Status,
     /// A file of the page.
@@ -89,23 +89,23 @@ const LIMIT: Parameter = Parameter {
 
 /// Every address.
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    get("/-/", "The status page, live where scripts run.", "text/html; charset=utf-8", Page::Status),
-    get("/-/page.css", "The style of the status page.", "text/css; charset=utf-8", Page::Asset(Asset::Style)),
-    get("/-/page.js", "The script of the status page.", "text/javascript; charset=utf-8", Page::Asset(Asset::Script)),
-    get("/-/icon.svg", "The icon of the status page.", "image/svg+xml", Page::Asset(Asset::Icon)),
-    get("/-/healthz", "`ok` while the daemon is running.", "text/plain; charset=utf-8", Page::Health),
-    get("/-/metrics", "Metrics for Prometheus; OpenMetrics where `Accept` asks for it.", "text/plain; version=0.0.4; charset=utf-8", Page::Metrics),
-    get("/-/ca.pem", "The certificate of the local CA. Its key is never served.", "application/x-pem-file", Page::Certificate),
-    get("/-/api/", "This table.", JSON, Page::Index),
-    get("/-/api/daemon", "The daemon: version, process, config, state directory and CA fingerprint.", JSON, Page::Daemon),
-    get("/-/api/config", "The config in force without secrets, as `gitferry check` shows it.", JSON, Page::Config),
-    get("/-/api/overview", "A snapshot: verdict, running and recent transfers, upstreams, faults, stalls and today's totals.", JSON, Page::Overview)
+    get("/-/", "The status page, live where scripts run.", "text/html; charset=utf-8", EndpointPage::Status),
+    get("/-/page.css", "The style of the status page.", "text/css; charset=utf-8", EndpointPage::Asset(Asset::Style)),
+    get("/-/page.js", "The script of the status page.", "text/javascript; charset=utf-8", EndpointPage::Asset(Asset::Script)),
+    get("/-/icon.svg", "The icon of the status page.", "image/svg+xml", EndpointPage::Asset(Asset::Icon)),
+    get("/-/healthz", "`ok` while the daemon is running.", "text/plain; charset=utf-8", EndpointPage::Health),
+    get("/-/metrics", "Metrics for Prometheus; OpenMetrics where `Accept` asks for it.", "text/plain; version=0.0.4; charset=utf-8", EndpointPage::Metrics),
+    get("/-/ca.pem", "The certificate of the local CA. Its key is never served.", "application/x-pem-file", EndpointPage::Certificate),
+    get("/-/api/", "This table.", JSON, EndpointPage::Index),
+    get("/-/api/daemon", "The daemon: version, process, config, state directory and CA fingerprint.", JSON, EndpointPage::Daemon),
+    get("/-/api/config", "The config in force without secrets, as `gitferry check` shows it.", JSON, EndpointPage::Config),
+    get("/-/api/overview", "A snapshot: verdict, running and recent transfers, upstreams, faults, stalls and today's totals.", JSON, EndpointPage::Overview)
         .with(&[LIMIT]),
-    get("/-/status", "The same as /-/api/overview.", JSON, Page::Overview).with(&[LIMIT]),
-    get("/-/api/transfers", "Running transfers, oldest first, in pages: `next` is the `after` of the next page.", JSON, Page::Transfers)
+    get("/-/status", "The same as /-/api/overview.", JSON, EndpointPage::Overview).with(&[LIMIT]),
+    get("/-/api/transfers", "Running transfers, oldest first, in pages: `next` is the `after` of the next page.", JSON, EndpointPage::Transfers)
         .with(&[LIMIT, Parameter { name: "after", summary: "start after the transfer with this number" }]),
-    get("/-/api/transfers/{id}", "One transfer, running or finished: stages, attempts, stalls and the kernel's view of its sockets.", JSON, Page::Transfer(0)),
-    get("/-/api/history", "Finished transfers, newest first, in pages: `next` is the `before` of the next page.", JSON, Page::History)
+    get("/-/api/transfers/{id}", "One transfer, running or finished: stages, attempts, stalls and the kernel's view of its sockets.", JSON, EndpointPage::Transfer(0)),
+    get("/-/api/history", "Finished transfers, newest first, in pages: `next` is the `before` of the next page.", JSON, EndpointPage::History)
         .with(&[
             LIMIT,
             Parameter { name: "before", summary: "start before the transfer with this number" },
@@ -113,12 +113,12 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             Parameter { name: "since", summary: "only transfers that ended since then: 90s, 15m, 2h, 3d, or a time as the log writes it" },
             Parameter { name: "failed", summary: "1: only transfers that failed or that the site refused" },
         ]),
-    get("/-/api/history/{id}", "One finished transfer.", JSON, Page::Past(0)),
-    get("/-/api/upstreams", "Every upstream of every route, with its health and open circuits.", JSON, Page::Upstreams),
-    get("/-/api/faults", "The last 50 faults, newest first.", JSON, Page::Faults),
-    get("/-/api/stalls", "The last 50 stalls, newest first.", JSON, Page::Stalls),
-    get("/-/api/totals", "Totals per route and day for the last 31 days (UTC).", JSON, Page::Totals),
-    get("/-/api/events", "Server-sent events: an overview, then the changed fields of it once a second.", "text/event-stream", Page::Events)
+    get("/-/api/history/{id}", "One finished transfer.", JSON, EndpointPage::Past(0)),
+    get("/-/api/upstreams", "Every upstream of every route, with its health and open circuits.", JSON, EndpointPage::Upstreams),
+    get("/-/api/faults", "The last 50 faults, newest first.", JSON, EndpointPage::Faults),
+    get("/-/api/stalls", "The last 50 stalls, newest first.", JSON, EndpointPage::Stalls),
+    get("/-/api/totals", "Totals per route and day for the last 31 days (UTC).", JSON, EndpointPage::Totals),
+    get("/-/api/events", "Server-sent events: an overview, then the changed fields of it once a second.", "text/event-stream", EndpointPage::Events)
         .with(&[LIMIT]),
 ];
 
@@ -126,7 +126,7 @@ const fn get(
     path: &'static str,
     summary: &'static str,
     media: &'static str,
-    page: Page,
+    page: EndpointPage,
 ) -> Endpoint {
     Endpoint {
         path,
@@ -144,7 +144,7 @@ impl Endpoint {
     }
 }
 
-impl Page {
+impl EndpointPage {
     /// The page of a path, and its media type.
     pub(crate) fn of(path: &str) -> (Self, &'static str) {
         if let Some(found) = ENDPOINTS.iter().find(|it| it.path == path) {
@@ -172,12 +172,15 @@ mod tests {
     fn every_address_of_the_table_is_served() {
         for endpoint in ENDPOINTS {
             let path = endpoint.path.replace("{id}", "0");
-            assert_eq!(Page::of(&path).0, endpoint.page, "{path}");
+            assert_eq!(EndpointPage::of(&path).0, endpoint.page, "{path}");
             assert!(endpoint.summary.ends_with('.'), "{path}");
         }
-        assert_eq!(Page::of("/-/api/transfers/7").0, Page::Transfer(7));
+        assert_eq!(
+            EndpointPage::of("/-/api/transfers/7").0,
+            EndpointPage::Transfer(7)
+        );
         for path in ["/-/api", "/-/x", "/-/api/transfers/", "/-/api/history/-1"] {
-            assert_eq!(Page::of(path).0, Page::Unknown, "{path}");
+            assert_eq!(EndpointPage::of(path).0, EndpointPage::Unknown, "{path}");
         }
     }
 }

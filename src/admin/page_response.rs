@@ -10,7 +10,7 @@ use tokio_util::bytes::Bytes;
 
 use super::{
     api::{Api, ApiError},
-    endpoints::{Asset, Page},
+    endpoints::{Asset, EndpointPage},
     html,
     response::{refused, respond},
     view::{API, Overview},
@@ -48,7 +48,7 @@ pub(crate) struct Sources<'a> {
 
 /// True where the response is a stream: [`super::events::stream`] serves it.
 pub(crate) fn is_stream(query: &PageQuery<'_>) -> bool {
-    query.method == Method::GET && Page::of(query.path).0 == Page::Events
+    query.method == Method::GET && EndpointPage::of(query.path).0 == EndpointPage::Events
 }
 
 /// The response for every page except a stream.
@@ -71,7 +71,7 @@ pub(crate) fn page_response(
         response.headers_mut().insert(ALLOW, methods);
         return response;
     }
-    let (page, media) = Page::of(query.path);
+    let (page, media) = EndpointPage::of(query.path);
     let api = Api {
         forwarder,
         started: sources.started,
@@ -84,7 +84,7 @@ pub(crate) fn page_response(
             Err(ApiError::BadParameter(why)) => refused(StatusCode::BAD_REQUEST, &why),
         };
     }
-    if page == Page::Metrics {
+    if page == EndpointPage::Metrics {
         let form = Exposition::negotiate(query.accept);
         return respond(StatusCode::OK, form.content_type(), (sources.metrics)(form));
     }
@@ -95,50 +95,50 @@ pub(crate) fn page_response(
 }
 
 /// The JSON of an API page; `None` for other pages.
-fn values(page: Page, api: &Api<'_>) -> Option<Result<Value, ApiError>> {
+fn values(page: EndpointPage, api: &Api<'_>) -> Option<Result<Value, ApiError>> {
     Some(match page {
-        Page::Index => Ok(Api::index()),
-        Page::Daemon => Ok(api.daemon()),
-        Page::Overview => api.overview(),
-        Page::Transfers => api.transfers(),
-        Page::Transfer(id) => api.transfer(id),
-        Page::History => api.history(),
-        Page::Past(id) => api.finished_transfer(id),
-        Page::Upstreams => Ok(api.upstreams()),
-        Page::Faults => Ok(api.faults()),
-        Page::Stalls => Ok(api.stalls()),
-        Page::Totals => Ok(api.totals()),
+        EndpointPage::Index => Ok(Api::index()),
+        EndpointPage::Daemon => Ok(api.daemon()),
+        EndpointPage::Overview => api.overview(),
+        EndpointPage::Transfers => api.transfers(),
+        EndpointPage::Transfer(id) => api.transfer(id),
+        EndpointPage::History => api.history(),
+        EndpointPage::Past(id) => api.finished_transfer(id),
+        EndpointPage::Upstreams => Ok(api.upstreams()),
+        EndpointPage::Faults => Ok(api.faults()),
+        EndpointPage::Stalls => Ok(api.stalls()),
+        EndpointPage::Totals => Ok(api.totals()),
         _ => return None,
     })
 }
 
 /// The content of a page outside the API.
 fn text(
-    page: Page,
+    page: EndpointPage,
     forwarder: &Forwarder,
     sources: &Sources<'_>,
 ) -> Result<String, (StatusCode, String)> {
     match page {
-        Page::Status => Ok(html::render(&Overview::of(
+        EndpointPage::Status => Ok(html::render(&Overview::of(
             forwarder,
             sources.started,
             LISTED,
         ))),
-        Page::Asset(Asset::Style) => Ok(html::STYLE.into()),
-        Page::Asset(Asset::Script) => Ok(html::SCRIPT.into()),
-        Page::Asset(Asset::Icon) => Ok(html::ICON.into()),
-        Page::Health => Ok("ok\n".into()),
-        Page::Certificate => (sources.certificate)().ok_or_else(|| {
+        EndpointPage::Asset(Asset::Style) => Ok(html::STYLE.into()),
+        EndpointPage::Asset(Asset::Script) => Ok(html::SCRIPT.into()),
+        EndpointPage::Asset(Asset::Icon) => Ok(html::ICON.into()),
+        EndpointPage::Health => Ok("ok\n".into()),
+        EndpointPage::Certificate => (sources.certificate)().ok_or_else(|| {
             let why = "the CA's certificate cannot be read";
             (StatusCode::NOT_FOUND, why.into())
         }),
         // A `Value` would sort the keys.
-        Page::Config => match serde_json::to_string_pretty(&*forwarder.config) {
+        EndpointPage::Config => match serde_json::to_string_pretty(&*forwarder.config) {
             Ok(json) => Ok(json + "\n"),
             Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
         },
         // HEAD for the stream.
-        Page::Events => Ok(String::new()),
+        EndpointPage::Events => Ok(String::new()),
         _ => {
             let why = "no such page: /-/api/ lists all pages";
             Err((StatusCode::NOT_FOUND, why.into()))

@@ -17,7 +17,7 @@ const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
 named! {
 /// How the daemon's traffic fares.
-pub(crate) enum Level {
+pub(crate) enum HealthLevel {
     /// Nothing is wrong.
     Healthy = "healthy",
     /// Something is wrong, and gitferry goes around it.
@@ -32,7 +32,7 @@ documented! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct HealthVerdict {
     /// `healthy`, `degraded` or `failing`.
-    pub level: Level,
+    pub level: HealthLevel,
     /// One sentence.
     pub text: String,
     /// Since when it has been so.
@@ -55,7 +55,7 @@ pub(super) fn verdict(
         .or_else(|| failed(recent, now))
         .or_else(|| circuits(upstreams, now))
         .unwrap_or_else(|| HealthVerdict {
-            level: Level::Healthy,
+            level: HealthLevel::Healthy,
             text: "All healthy".into(),
             since: None,
             advice: None,
@@ -83,7 +83,7 @@ fn stalled(running: &Survey, now: SystemTime) -> Option<HealthVerdict> {
     };
     let advice = worst.timeline.stalls.last().map(|it| it.advice.clone());
     Some(HealthVerdict {
-        level: Level::Failing,
+        level: HealthLevel::Failing,
         text,
         since: before(now, Duration::from_millis(it.idle_ms.unwrap_or(0))),
         advice,
@@ -126,7 +126,7 @@ fn failed(recent: &[Arc<Finished>], now: SystemTime) -> Option<HealthVerdict> {
         .filter_map(|attempt| attempt.fault.as_ref())
         .find_map(|fault| fault.advice.clone());
     Some(HealthVerdict {
-        level: Level::Failing,
+        level: HealthLevel::Failing,
         text,
         since: Some(moment::logged(first.ended)),
         advice,
@@ -147,7 +147,7 @@ fn circuits(upstreams: &[UpstreamView], now: SystemTime) -> Option<HealthVerdict
         count => format!(" and {} more", count - 1),
     };
     Some(HealthVerdict {
-        level: Level::Degraded,
+        level: HealthLevel::Degraded,
         text: format!(
             "{} fails for {} ({}){more}: other upstreams are tried first",
             upstream.upstream, circuit.host, circuit.code
@@ -184,17 +184,17 @@ mod tests {
     #[test]
     fn a_failure_counts_until_its_host_works_again_and_a_client_that_went_away_never() {
         let reset = "origin/handshaking/reset";
-        assert_eq!(of(&[]).level, Level::Healthy);
+        assert_eq!(of(&[]).level, HealthLevel::Healthy);
         let verdict = of(&[at(3, "b", "answered"), at(2, "a", reset), at(1, "a", reset)]);
-        assert_eq!(verdict.level, Level::Failing);
+        assert_eq!(verdict.level, HealthLevel::Failing);
         assert_eq!(
             verdict.text,
             "2 transfers failed, the last: a (origin/handshaking/reset)"
         );
         assert_eq!(verdict.since.as_deref(), Some("1970-01-12T13:46:41.000Z"));
         let mended = of(&[at(3, "a", "answered"), at(2, "a", reset)]);
-        assert_eq!(mended.level, Level::Healthy);
+        assert_eq!(mended.level, HealthLevel::Healthy);
         let gone = of(&[at(1, "a", "client/receiving-body/gone")]);
-        assert_eq!(gone.level, Level::Healthy);
+        assert_eq!(gone.level, HealthLevel::Healthy);
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn close(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
-/// What is wrong with a response's framing. If it were passed on, the client would take its codings for content.
+/// What is wrong with a response's framing. Otherwise the client would read its transfer coding as content.
 ///
 /// A leading `identity` (RFC 2616, section 3.6) has no effect; clients ignore it.
 pub(crate) fn framing_objection(headers: &HeaderMap) -> Option<&'static str> {

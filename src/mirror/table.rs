@@ -268,7 +268,7 @@ pub(crate) fn url_text(value: &HeaderValue) -> Cow<'_, str> {
     }
 }
 
-/// Text as a field value; non-ASCII characters stand for the single bytes that they were read from.
+/// Text as a field value; each non-ASCII character is written as the single byte that it was read from.
 fn field(text: &str) -> Option<HeaderValue> {
     let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
     HeaderValue::from_bytes(&bytes.ok()?).ok()

@@ -33,7 +33,7 @@ const PASSED_TO_THE_DEAD: u64 = 256 * 1024;
 /// The longest wait between two attempts while gitferry waits for an upstream to return: short, so that it notices the return soon.
 const PATIENT_WAIT: Duration = Duration::from_secs(1);
 
-/// Where one exchange stands in its sequence of upstreams and attempts.
+/// The position of one exchange in its sequence of upstreams and attempts.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempts {
     policy: RetryPolicy,

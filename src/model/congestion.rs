@@ -73,7 +73,7 @@ impl Congestion {
     }
 }
 
-/// BBR does not take a lost packet for a full queue: on a path of 200 ms with 1 % loss it carries 50 times as much as cubic.
+/// BBR does not treat a lost packet as a sign of a full queue: on a path of 200 ms with 1 % loss it carries 50 times as much as cubic.
 pub(crate) const BBR: &str = "bbr";
 
 impl FromStr for Congestion {

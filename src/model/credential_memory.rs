@@ -77,7 +77,7 @@ impl CredentialMemory {
     }
 
     /// The origin `from` redirects a client to `to`, in its response to a request with `credentials`. An origin that redirected the client to
-    /// `from` thereby redirected it to `to` as well.
+    /// So `from` redirected it to `to` as well.
     pub(crate) fn redirects<'c>(
         &self,
         from: &CredentialOrigin,

@@ -9,8 +9,8 @@
 //!
 //! The wait begins at `dial.cooldown` and doubles with every failure of a probe or a trial, up to [`LONGEST`] cooldowns. Where all
 //! upstreams of a route are open, they are still tried; there are no probes then, because every transfer is one. The only upstream of a
-//! host follows the rules of [`sole`]. One failure opens a circuit, because it stands for all attempts of `dial.attempts`. (Envoy's outlier
-//! detection and linkerd2-proxy's consecutive failures count single requests, without attempts of their own.)
+//! host follows the rules of [`sole`]. One failure opens a circuit, because it is reported only after all attempts of `dial.attempts`.
+//! (Envoy's outlier detection and linkerd2-proxy's consecutive failures count single requests.)
 //!
 //! A reset after the request was sent, where the request cannot be repeated, opens the circuit only if the next request fails the same way.
 //!

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Up to this many wrong credentials are taken for mistakes.
+/// Up to this many wrong credentials count as typing mistakes.
 const FREE: u32 = 5;
 /// The first pause after them; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -33,7 +33,7 @@ pub enum TlsMode {
 
 /// A host of a route: a name or address, or a name with `*` in it.
 ///
-/// `*` stands for one or more characters. A first label that is only `*` also covers deeper names
+/// `*` matches one or more characters. A first label that is only `*` also covers deeper names
 /// (`*.hf.co` covers `a.hf.co` and `a.b.hf.co`, not `hf.co`); elsewhere `*` stays inside its label
 /// (`cdn-lfs*.huggingface.co`), where it may also match the empty string.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

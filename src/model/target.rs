@@ -70,7 +70,7 @@ impl Host {
     }
 }
 
-/// As in a URL: an IPv6 address stands in brackets.
+/// The form of a URL: an IPv6 address is in brackets.
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -176,7 +176,7 @@ impl fmt::Display for Target {
 /// Why a text is not a valid target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetError {
-    /// A user name, and perhaps a password, stand before the host.
+    /// There is a user name before the host, possibly with a password.
     UserInfo,
     /// The host is empty, too long, or contains an invalid character.
     BadHost,

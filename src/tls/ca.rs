@@ -76,7 +76,7 @@ impl Authority {
         Ok((authority, opened))
     }
 
-    /// Creates a new CA in place of the old one, even of a damaged or expired one. The old certificate is kept beside it, the old key is not.
+    /// Replaces the CA by a new one, even if the old one is damaged or expired. Keeps a copy of the old certificate, but not of its key.
     ///
     /// Fails where the directory or a file cannot be written.
     pub(crate) fn rotate(directory: &Path, hosts: &[HostPattern]) -> Result<Self, CaError> {

@@ -120,7 +120,7 @@ impl Leaves {
                 }
                 SanType::DnsName(name.to_string().try_into()?)
             }
-            // No common name: GnuTLS takes it for a DNS name where there is no other, and applies the constraints to it.
+            // No common name: GnuTLS reads it as a DNS name where there is no other, and applies the name constraints to it.
             Host::Ip(ip) => SanType::IpAddress(*ip),
         }];
         // rcgen would derive it from the key, which all leaves share; NSS refuses two certificates with the same serial number.

@@ -1,6 +1,6 @@
 //! Responses made by a hop itself: to plain requests in absolute form, and inside TLS where the hop intercepts.
 //!
-//! The client must not take them for the site's responses: at a 401, git erases the password that it stored for the site.
+//! The client must not mistake them for the site's responses: at a 401, git erases the password that it stored for the site.
 
 use hyper::{
     HeaderMap, Response, StatusCode,

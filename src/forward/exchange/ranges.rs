@@ -49,7 +49,7 @@ pub(crate) struct RangeResponse {
 
 /// Why a range request failed.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum RangeRefusal {
     /// The connection or its data failed: another connection may work.
     Failed(String),
     /// The origin does not serve ranges of these bytes.
@@ -106,7 +106,7 @@ impl RangeRequests {
         self: Arc<Self>,
         kept: Option<Lease>,
         bytes: Range<u64>,
-    ) -> Result<RangeResponse, Refusal> {
+    ) -> Result<RangeResponse, RangeRefusal> {
         let idle = match kept {
             Some(mut lease) => lease.ready().await.then_some(lease),
             None => self.take_idle().await,
@@ -127,8 +127,8 @@ impl RangeRequests {
         matches!(lease.sender, Sender::Http1(_)).then_some(lease)
     }
 
-    async fn connect(&self) -> Result<Lease, Refusal> {
-        let failed = |fault: crate::model::Fault| Refusal::Failed(fault.code());
+    async fn connect(&self) -> Result<Lease, RangeRefusal> {
+        let failed = |fault: crate::model::Fault| RangeRefusal::Failed(fault.code());
         let reached = self
             .dial
             .once(&self.forwarder, HttpVersion::Http1)
@@ -149,8 +149,8 @@ impl RangeRequests {
         mut lease: Lease,
         bytes: &Range<u64>,
         patience: Duration,
-    ) -> Result<(Response<Incoming>, Lease), Refusal> {
-        let failed = |fault: crate::model::Fault| Refusal::Failed(fault.code());
+    ) -> Result<(Response<Incoming>, Lease), RangeRefusal> {
+        let failed = |fault: crate::model::Fault| RangeRefusal::Failed(fault.code());
         let mut request = Request::new(RequestBody::in_memory(None, self.transfer.clone()));
         *request.method_mut() = self.head.method.clone();
         *request.headers_mut() = self.head.headers.clone();
@@ -164,8 +164,8 @@ impl RangeRequests {
         let sending = tokio::time::timeout(patience, send::send(&mut lease, request));
         match sending.await {
             Ok(Ok(response)) => Ok((response, lease)),
-            Ok(Err(failed)) => Err(Refusal::Failed(failed.error.to_string())),
-            Err(_) => Err(Refusal::Failed("no answer in time".into())),
+            Ok(Err(failed)) => Err(RangeRefusal::Failed(failed.error.to_string())),
+            Err(_) => Err(RangeRefusal::Failed("no answer in time".into())),
         }
     }
 
@@ -174,25 +174,29 @@ impl RangeRequests {
         &self,
         (response, lease): (Response<Incoming>, Lease),
         bytes: &Range<u64>,
-    ) -> Result<RangeResponse, Refusal> {
+    ) -> Result<RangeResponse, RangeRefusal> {
         let (status, fields): (StatusCode, &HeaderMap) = (response.status(), response.headers());
         if let Some(objection) = framing::framing_objection(fields) {
-            return Err(Refusal::Refused(objection.into()));
+            return Err(RangeRefusal::Refused(objection.into()));
         }
         if self.partial.is_range(bytes, status, fields) {
             let body = response.into_body();
             return Ok(RangeResponse { lease, body });
         }
         if status != StatusCode::PARTIAL_CONTENT {
-            return Err(Refusal::Refused(format!(
+            return Err(RangeRefusal::Refused(format!(
                 "the response to a range request is {}",
                 status.as_u16()
             )));
         }
         let changed = self.partial.is_gone(status, fields);
         match fields.get(CONTENT_RANGE) {
-            Some(_) if !changed => Err(Refusal::Failed("the response has another range".into())),
-            _ => Err(Refusal::Refused("the response has another version".into())),
+            Some(_) if !changed => Err(RangeRefusal::Failed(
+                "the response has another range".into(),
+            )),
+            _ => Err(RangeRefusal::Refused(
+                "the response has another version".into(),
+            )),
         }
     }
 }

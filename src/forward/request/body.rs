@@ -84,7 +84,7 @@ impl RequestNotes {
 }
 
 impl RequestBody {
-    /// Counts what is read from `inner`. With a gate, nothing is read from the client until the gate opens.
+    /// Counts the bytes read from `inner`. With a gate, nothing is read from the client until the gate opens.
     pub(crate) fn new(
         inner: Incoming,
         transfer: TransferHandle,

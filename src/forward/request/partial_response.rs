@@ -66,7 +66,7 @@ impl PartialResponse {
         self.first == 0 && self.complete == Some(self.length()) && self.encoding.is_none()
     }
 
-    /// Requests what is missing after `got` bytes. Fails where nothing is.
+    /// Requests the bytes after the first `got`. Fails where there are none.
     pub(crate) fn ask(&self, got: u64, request: &mut HeaderMap) -> Result<(), Fault> {
         self.ask_range(&(got..self.length()), request)
     }

@@ -139,7 +139,7 @@ where
         (shared.ended || shared.client.is_end_stream()) && self.at == shared.received
     }
 
-    /// The size of what is left.
+    /// The number of remaining bytes.
     pub(crate) fn size_hint(&self) -> SizeHint {
         let shared = self.upload.shared();
         match shared.total.exact() {

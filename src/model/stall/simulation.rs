@@ -110,7 +110,7 @@ impl StallSimulation {
         }
     }
 
-    /// What moves nobody forward: the client fills a buffer whose other end stands still.
+    /// Bytes that are no progress: the client fills a buffer that its reader does not empty.
     fn fill(&mut self) {
         if self.turn() == "reads"
             && self.sample.stage == Stage::SendingBody

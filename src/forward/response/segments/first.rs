@@ -80,7 +80,7 @@ impl Segmented {
         self.plan.first_failed();
     }
 
-    /// Ranges take over the part of a first connection that has nothing for the client.
+    /// If the first connection has no bytes for the client, ranges fetch its remaining part.
     pub(super) fn skip_first(&mut self, now: Instant) {
         let waited = |since| now.saturating_duration_since(since) >= HEAD_PATIENCE;
         if self.first_waits.is_some_and(waited) && !self.plan.is_given_up() {

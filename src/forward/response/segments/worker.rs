@@ -16,7 +16,7 @@ use tokio_util::bytes::Bytes;
 
 use crate::forward::{
     downloads::HostPlace,
-    exchange::ranges::{RangeRequests, RangeResponse, Refusal},
+    exchange::ranges::{RangeRefusal, RangeRequests, RangeResponse},
     upstream::pool::Lease,
 };
 use crate::{
@@ -43,7 +43,7 @@ enum WorkerState {
     Asking {
         id: u64,
         size: u64,
-        response: Pin<Box<dyn Future<Output = Result<RangeResponse, Refusal>> + Send>>,
+        response: Pin<Box<dyn Future<Output = Result<RangeResponse, RangeRefusal>> + Send>>,
     },
     Reading {
         id: u64,
@@ -153,10 +153,12 @@ impl Worker {
                             body,
                         };
                     }
-                    Poll::Ready(Err(Refusal::Failed(why))) => {
+                    Poll::Ready(Err(RangeRefusal::Failed(why))) => {
                         return WorkerStep::Failed { id, why };
                     }
-                    Poll::Ready(Err(Refusal::Refused(why))) => return WorkerStep::Refused { why },
+                    Poll::Ready(Err(RangeRefusal::Refused(why))) => {
+                        return WorkerStep::Refused { why };
+                    }
                 },
                 WorkerState::Reading {
                     id,
@@ -216,7 +218,7 @@ impl Worker {
         progress
     }
 
-    /// Reads what is left of a response that nobody needs.
+    /// Reads the rest of a response that is no longer needed.
     fn discard(
         &mut self,
         cx: &mut Context<'_>,
