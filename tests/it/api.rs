@@ -139,6 +139,8 @@ async fn thousands_of_transfers_come_a_page_at_a_time() {
     let (_, overview) = get(&world, "/-/status?limit=2").await;
     assert_eq!(overview["running"], 7);
     assert_eq!(overview["transfers"].as_array().unwrap().len(), 2);
+    // Those that are not listed count, too.
+    assert_eq!(overview["upstreams"][0]["running"], 7);
     assert_eq!(overview["verdict"]["level"], "healthy");
     for path in ["/-/api/transfers?limit=x", "/-/api/history?since=soon"] {
         let (head, error) = get(&world, path).await;

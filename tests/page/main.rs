@@ -53,6 +53,10 @@ fn a_running_upload_advances_and_is_among_the_finished_ones_in_the_end() {
         "a rate",
         "/\\/s$/.test(document.querySelector('#transfers .pace .s').textContent)",
     );
+    browser.wait(
+        "the time left",
+        "/ left$/.test(document.querySelector('#transfers .stage .num').textContent)",
+    );
     let said = "document.querySelector('#transfers .stage').textContent.startsWith('sending')";
     assert!(browser.value(said).as_bool().unwrap());
     world.let_go();
