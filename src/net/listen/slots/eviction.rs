@@ -5,6 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 use tokio::time::Instant;
 
 use super::{Connection, EVICTION_INTERVAL, SlotHolder, SlotPhase, SlotTable};
+use crate::model::unit::millis;
 
 /// The shortest time between two lines of the log: a flood of connections does not become one of lines.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
@@ -89,15 +90,15 @@ impl EvictionReport {
             SlotHolder::User(uid) => Some(uid),
             SlotHolder::Address(_) => None,
         };
-        let idle_s = idle.as_secs();
+        let idle_ms = millis(idle);
         if phase == SlotPhase::Unread {
             tracing::warn!(
-                connections, %client, user, idle_s,
+                connections, %client, user, idle_ms,
                 "closed client connections that sent no request: others wait to be accepted"
             );
         } else {
             tracing::warn!(
-                connections, %client, user, idle_s,
+                connections, %client, user, idle_ms,
                 "closed idle client connections: others wait for a slot"
             );
         }
