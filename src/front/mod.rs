@@ -135,7 +135,7 @@ impl FrontServer {
             request.uri().scheme().is_some() && !is_meant_for_us(&mut request, &forwarder);
         if let Some(credentials) = &forwarder.config.listen.credentials
             && let Err(fault) =
-                access::admit(&mut request, credentials, &self.guesses, client.address).await
+                access::admit(&mut request, credentials, &self.guesses, client).await
         {
             let mut response = refuse(&forwarder, &request, client, None, fault).await;
             if !absolute && own::is_own(request.uri().path()) {

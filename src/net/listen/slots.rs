@@ -30,7 +30,9 @@ pub(crate) const FEWEST_UNREAD: usize = 16;
 /// The most of them, as many as the kernel queues: a flood of silent connections delays a client by [`HOLD_UNREAD`], not by the whole queue.
 pub(crate) const MOST_UNREAD: usize = 1024;
 /// Requests that may wait for a slot.
-pub(crate) const WAITING: usize = 64;
+pub(crate) const WAITING: usize = 128;
+/// Those of one holder: the others may wait too.
+const WAITING_OF_HOLDER: usize = WAITING / 2;
 /// How long a connection must be idle before it is closed for a waiting request.
 const HOLD: Duration = Duration::from_secs(10);
 /// The age at which a connection without a complete request is closed for one that waits to be accepted.

@@ -106,14 +106,14 @@ impl EvictionReport {
 }
 
 impl Connection {
-    /// Bytes end the idle time of a connection with a slot. One without a request stays idle however many bytes it sends, until the daemon
-    /// has answered: a head that drips is none.
+    /// Bytes and requests end the idle time of a connection with a slot. Without one it is idle from the beginning: a head that drips is no
+    /// request, and who asks for `/-/` again and again also keeps others out.
     fn update(&mut self, now: Instant) {
         let bytes = self.socket.tcp().map_or(0, |tcp| {
             tcp.bytes_read().saturating_add(tcp.bytes_written())
         });
-        let moved = self.phase != SlotPhase::Unread && bytes != self.bytes;
-        if moved || self.requests > 0 {
+        let moved = bytes != self.bytes || self.requests > 0;
+        if moved && self.phase != SlotPhase::Unread {
             self.idle_since = now;
         }
         self.bytes = bytes;

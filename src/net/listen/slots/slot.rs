@@ -4,7 +4,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     Connection, EVICTION_INTERVAL, HOLD, SlotHolder, SlotPhase, SlotTable, Slots, SlotsFull,
-    WAITING, decrement,
+    WAITING, WAITING_OF_HOLDER, decrement,
 };
 
 /// A connection's slot, or its claim to one; released when dropped.
@@ -66,10 +66,12 @@ impl Slot {
             return Ok(true);
         }
         table.report_full();
-        if table.waiting.values().sum::<usize>() >= WAITING {
+        let all: usize = table.waiting.values().sum();
+        let own = table.waiting.get(&holder).copied().unwrap_or(0);
+        if own >= WAITING_OF_HOLDER || all >= WAITING {
             return Err(SlotsFull);
         }
-        *table.waiting.entry(holder).or_default() += 1;
+        table.waiting.insert(holder, own + 1);
         self.set_phase(&mut table, SlotPhase::Waiting);
         Ok(false)
     }
@@ -143,7 +145,9 @@ impl Drop for BusyGuard<'_> {
     fn drop(&mut self) {
         if let Some(connection) = self.0.slots.0.lock().connections.get_mut(&self.0.id) {
             connection.requests = connection.requests.saturating_sub(1);
-            connection.idle_since = Instant::now();
+            if connection.phase != SlotPhase::Unread {
+                connection.idle_since = Instant::now();
+            }
         }
     }
 }
