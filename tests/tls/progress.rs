@@ -31,6 +31,9 @@ fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
 }
 
+/// An origin that is sent the acknowledgements of so many bytes of PING frames does not read them.
+const FLOOD: usize = 17 * 4000;
+
 /// An origin that says `begin`, and then `drip` every `pace` milliseconds until the connection ends.
 fn origin(
     world: &World,
@@ -65,7 +68,7 @@ fn origin(
             loop {
                 tokio::select! {
                     _ = pace.tick() => if stream.write_all(&drip).await.is_err() { return },
-                    read = stream.read(&mut ignored) => if !matches!(read, Ok(1..)) { return },
+                    read = stream.read(&mut ignored), if drip.len() < FLOOD => if !matches!(read, Ok(1..)) { return },
                 }
             }
         }
@@ -145,4 +148,12 @@ fn interim_responses_and_empty_frames_without_end_over_http2_are_cut_off() {
     let told = ends_with(begin, frame(DATA, 0, b"").repeat(50), 10, PATIENT);
     assert!(told.contains("origin/receiving-body/"), "{told}");
     assert!(!told.contains("stalled"), "{told}");
+}
+
+/// The acknowledgements of PING frames wait in the socket for an origin that does not read: the request itself has long arrived there.
+#[test]
+fn acknowledgements_of_pings_that_an_origin_does_not_read_are_not_the_request() {
+    let pings = frame(PING, 0, &[0; 8]).repeat(FLOOD / 17);
+    let told = ends_with(Vec::new(), pings, 100, LIMITS);
+    assert!(told.contains("stalled-no-answer"), "{told}");
 }

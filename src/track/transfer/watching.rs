@@ -98,6 +98,29 @@ impl TransferData {
         origin.is_some_and(|origin| origin.socket.unanswered_probes() > 1)
     }
 
+    /// True where the whole request was handed to the connection.
+    fn is_whole(&self, inner: &TransferState) -> bool {
+        let counters = &inner.counters;
+        let sent = counters.sending.load(Ordering::Relaxed) == 0;
+        let early = counters.early.load(Ordering::Relaxed) && self.stage == Stage::ReceivingBody;
+        self.stage >= Stage::AwaitingHead && (sent || !early)
+    }
+
+    /// The origin's side. On a shared connection (HTTP/2) unacknowledged bytes may be another transfer's, or acknowledgements of PING and
+    /// SETTINGS: after the request they count only where the path loses them.
+    fn flow_of_origin(&self, flow: Flow, shared: bool, whole: bool) -> Flow {
+        let lost = flow.kernel.is_some_and(|kernel| kernel.retransmits > 0);
+        if shared && whole && !lost {
+            return Flow {
+                written: flow.acknowledged(),
+                queued: 0,
+                blocked: false,
+                ..flow
+            };
+        }
+        flow
+    }
+
     /// The transfer now, without `TCP_INFO` of its sockets.
     pub(super) fn sample(&self, inner: &TransferState) -> Sample {
         self.sample_with(inner, TcpMonitor::flow)
@@ -117,26 +140,34 @@ impl TransferData {
         // Of received bytes, only payload counts: a peer that trickles also sends heads, interim responses and framing, and a hop's response does not
         // come from the origin.
         let payload = tunnel || self.stage >= Stage::SendingHead;
-        let flow = |side: &Option<WatchedSocket>, read, written| {
-            side.as_ref().map(|side| {
-                let mut flow = flow_of(&side.socket);
-                if side.shared {
-                    flow.written = written + flow.queued;
-                }
-                if side.shared || payload {
-                    flow.read = read;
-                }
-                flow
-            })
+        let whole = self.is_whole(inner);
+        let of_transfer = |flow: Flow, shared: bool, read, written| Flow {
+            read: if shared || payload { read } else { flow.read },
+            written: if shared {
+                written + flow.queued
+            } else {
+                flow.written
+            },
+            ..flow
         };
-        let client = flow(&self.client, up, down);
-        let sent = counters.sending.load(Ordering::Relaxed) == 0;
+        let client = self.client.as_ref().map(|side| {
+            let mut flow = flow_of(&side.socket);
+            if side.shared {
+                // What other transfers of the connection have queued. Its own window stops the body: `asks_origin`.
+                (flow.queued, flow.blocked) = (0, false);
+            }
+            of_transfer(flow, side.shared, up, down)
+        });
+        let origin = self.origin.as_ref().map(|side| {
+            let flow = self.flow_of_origin(flow_of(&side.socket), side.shared, whole);
+            of_transfer(flow, side.shared, down, up)
+        });
         let early = is(&counters.early) && self.stage == Stage::ReceivingBody;
         Sample {
             stage: self.stage,
             attempt: self.attempts,
             tunnel,
-            whole: self.stage >= Stage::AwaitingHead && (sent || !early),
+            whole,
             early,
             refused: is(&counters.refused),
             hop: self.hop,
@@ -149,7 +180,7 @@ impl TransferData {
                 written: down,
                 ..Flow::default()
             }),
-            origin: flow(&self.origin, down, up),
+            origin,
         }
     }
 }
