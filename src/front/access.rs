@@ -3,8 +3,6 @@
 //! Every front accepts `Proxy-Authorization`. The daemon's own pages accept `Authorization`, which has no other use there. On the reverse
 //! front `Authorization` is for the origin: a client that cannot set header fields writes `USER:PASSWORD` as the first path segment.
 
-use std::net::SocketAddr;
-
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::{
     HeaderMap, Method, Request, StatusCode, Uri,
@@ -20,8 +18,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::own;
 use crate::{
-    forward::HttpResponse,
-    model::{Fault, FaultKind, Leg, Stage, password_guesses::PasswordGuesses, secret::Credentials},
+    forward::{HttpResponse, client::ClientConn},
+    model::{
+        Fault, FaultKind, Leg, Stage,
+        password_guesses::{GuessSource, PasswordGuesses},
+        secret::Credentials,
+    },
 };
 
 /// The secret first segment of a request's path, with its slash, as the client wrote it: URLs in the response begin with it.
@@ -33,17 +35,16 @@ pub(super) async fn admit(
     request: &mut Request<Incoming>,
     credentials: &Credentials,
     guesses: &PasswordGuesses,
-    client: SocketAddr,
+    client: &ClientConn,
 ) -> Result<(), Fault> {
-    let fault = || Fault::new(Leg::Client, Stage::Accepted, FaultKind::Unauthorized).peer(client);
+    let fault = |kind| Fault::new(Leg::Client, Stage::Accepted, kind).peer(client.address);
+    let source = GuessSource::of(client.address.ip(), client.owner);
     let given = presented_credentials(request);
     if given.is_empty() {
-        return Err(fault());
+        return Err(fault(FaultKind::Unauthorized));
     }
-    let Some(turn) = guesses.next_check(client.ip(), Instant::now()) else {
-        return Err(
-            fault().detail("too many wrong credentials came from this address: wait a minute")
-        );
+    let Some(turn) = guesses.next_check(source, Instant::now()) else {
+        return Err(fault(FaultKind::TooManyGuesses));
     };
     if turn > Instant::now() {
         sleep_until(turn).await;
@@ -54,10 +55,10 @@ pub(super) async fn admit(
         .iter()
         .find(|given| given.pair.ct_eq(wanted.as_bytes()).into());
     let Some(right) = right else {
-        guesses.note_wrong(client.ip(), Instant::now());
-        return Err(fault());
+        guesses.note_wrong(source, Instant::now());
+        return Err(fault(FaultKind::Unauthorized));
     };
-    guesses.note_right(client.ip(), Instant::now());
+    guesses.note_right(source, Instant::now());
     strip_own_urls(request.headers_mut(), &wanted);
     if let Some(rest) = &right.rest {
         let whole = request

@@ -1,13 +1,15 @@
-//! Wrong credentials, and how long an address that sent them must wait for its next try.
+//! Wrong credentials, and how long whoever sent them must wait for the next try.
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
+
+use super::access::SocketOwner;
 
 /// Up to this many wrong credentials count as typing mistakes.
 const FREE: u32 = 5;
@@ -16,14 +18,41 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest wait for a turn.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// An address without attempts for this long starts again at zero.
+/// A source without attempts for this long starts again at zero.
 const FORGOTTEN: Duration = Duration::from_secs(600);
-/// The most addresses remembered; beyond it, those without recent attempts are forgotten.
+/// The most sources remembered; further ones count together.
 const LIMIT: usize = 1024;
 
-/// Wrong credentials by address. `now` is an argument.
+/// Wrong credentials by source. `now` is an argument.
 #[derive(Debug, Default)]
-pub(crate) struct PasswordGuesses(Mutex<HashMap<IpAddr, FailedLogins>>);
+pub(crate) struct PasswordGuesses(Mutex<HashMap<GuessSource, FailedLogins>>);
+
+/// Whose guesses count together: one guesser has many addresses on loopback (127.0.0.0/8) and in an IPv6 network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum GuessSource {
+    /// A local user.
+    User(u32),
+    /// This machine, where the kernel does not report the user.
+    Loopback,
+    /// An IPv4 address.
+    Address(Ipv4Addr),
+    /// The first 64 bits of an IPv6 address: a network is assigned to one customer (RFC 6177).
+    Network(u64),
+    /// Everybody beyond [`LIMIT`].
+    Others,
+}
+
+impl GuessSource {
+    /// The source of a client with this address.
+    pub(crate) fn of(address: IpAddr, owner: Option<SocketOwner>) -> Self {
+        match (owner, address.to_canonical()) {
+            (Some(SocketOwner::User(uid)), _) => Self::User(uid),
+            (_, address) if address.is_loopback() => Self::Loopback,
+            (_, IpAddr::V4(address)) => Self::Address(address),
+            (_, IpAddr::V6(address)) => Self::Network((address.to_bits() >> 64) as u64),
+        }
+    }
+}
 
 #[derive(Debug)]
 struct FailedLogins {
@@ -34,10 +63,11 @@ struct FailedLogins {
 }
 
 impl PasswordGuesses {
-    /// When credentials from `address` are checked. After wrong ones they are checked one after the other. `None` where too many wait already.
-    pub(crate) fn next_check(&self, address: IpAddr, now: Instant) -> Option<Instant> {
+    /// When credentials from `source` are checked. After wrong ones they are checked one after the other. `None` where too many wait already.
+    pub(crate) fn next_check(&self, source: GuessSource, now: Instant) -> Option<Instant> {
         let mut all = self.lock();
-        let Some(wrong) = all.get_mut(&address).filter(|wrong| wrong.count > FREE) else {
+        let source = counted(&all, source);
+        let Some(wrong) = all.get_mut(&source).filter(|wrong| wrong.count > FREE) else {
             return Some(now);
         };
         let turn = wrong.next.max(now);
@@ -49,24 +79,20 @@ impl PasswordGuesses {
     }
 
     /// The credentials were right: requests no longer wait because of them.
-    pub(crate) fn note_right(&self, address: IpAddr, now: Instant) {
-        if let Some(wrong) = self.lock().get_mut(&address) {
+    pub(crate) fn note_right(&self, source: GuessSource, now: Instant) {
+        let mut all = self.lock();
+        let source = counted(&all, source);
+        if let Some(wrong) = all.get_mut(&source) {
             wrong.next = wrong.next.min(now);
         }
     }
 
     /// The credentials were wrong.
-    pub(crate) fn note_wrong(&self, address: IpAddr, now: Instant) {
+    pub(crate) fn note_wrong(&self, source: GuessSource, now: Instant) {
         let mut all = self.lock();
         all.retain(|_, wrong| now.saturating_duration_since(wrong.last) < FORGOTTEN);
-        if all.len() >= LIMIT
-            && !all.contains_key(&address)
-            && let Some(quietest) = all.iter().min_by_key(|(_, wrong)| wrong.last)
-        {
-            let quietest = *quietest.0;
-            all.remove(&quietest);
-        }
-        let wrong = all.entry(address).or_insert(FailedLogins {
+        let source = counted(&all, source);
+        let wrong = all.entry(source).or_insert(FailedLogins {
             count: 0,
             last: now,
             next: now,
@@ -75,8 +101,16 @@ impl PasswordGuesses {
         wrong.next = wrong.next.max(now);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, FailedLogins>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<GuessSource, FailedLogins>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The entry that counts for `source`. A full table forgets nobody: with enough addresses every guess would be a first one.
+fn counted(all: &HashMap<GuessSource, FailedLogins>, source: GuessSource) -> GuessSource {
+    match all.len() < LIMIT || all.contains_key(&source) {
+        true => source,
+        false => GuessSource::Others,
     }
 }
 
@@ -89,7 +123,7 @@ fn pause(count: u32) -> Duration {
 mod tests {
     use super::*;
 
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const HERE: GuessSource = GuessSource::Loopback;
 
     #[test]
     fn guesses_get_slower_and_an_hour_of_them_are_few() {
@@ -115,8 +149,36 @@ mod tests {
         let looked_at = turns.iter().flatten().count();
         assert!((2..=102).contains(&looked_at), "{looked_at}");
         assert_eq!(turns.last(), Some(&None));
-        // Another address is not affected.
-        assert_eq!(guesses.next_check("::1".parse().unwrap(), now), Some(now));
+        // Another source is not affected.
+        assert_eq!(guesses.next_check(GuessSource::User(7), now), Some(now));
+    }
+
+    #[test]
+    fn who_has_many_addresses_is_one_source() {
+        let of = |address: &str| GuessSource::of(address.parse().unwrap(), None);
+        assert_eq!(of("127.0.0.1"), of("127.255.3.4"));
+        assert_eq!(of("127.0.0.1"), of("::1"));
+        assert_eq!(of("127.0.0.1"), of("::ffff:127.0.0.2"));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1:2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        let user =
+            |uid| GuessSource::of("127.0.0.1".parse().unwrap(), Some(SocketOwner::User(uid)));
+        assert_ne!(user(1), user(2));
+    }
+
+    #[test]
+    fn a_guesser_with_more_addresses_than_are_remembered_is_slowed_down_all_the_same() {
+        let now = Instant::now();
+        let guesses = PasswordGuesses::default();
+        let sources = (0..u32::MAX).map(|bits| GuessSource::Address(bits.into()));
+        let checked = sources.take(3 * LIMIT).filter(|source| {
+            let turn = guesses.next_check(*source, now);
+            guesses.note_wrong(*source, now);
+            turn == Some(now)
+        });
+        assert!(checked.count() <= LIMIT + FREE as usize + 2);
     }
 
     #[test]

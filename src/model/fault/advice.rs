@@ -153,6 +153,10 @@ pub(super) fn unauthorized(_: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
     Some("give the client the `username` and password of `[listen]`".into())
 }
 
+pub(super) fn too_many_guesses(_: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
+    Some("stop the client that sends the wrong password, and try again after a minute".into())
+}
+
 pub(super) fn request_loop(_: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
     Some("a proxy setting in gitferry's environment or config points back at gitferry: `gitferry check` shows it".into())
 }

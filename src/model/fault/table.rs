@@ -178,6 +178,8 @@ fault_kinds! {
     NotHttp { code: "not-http", outlook: ours, status: GATEWAY, error: request, advice: advice::not_http }
     /// The client gave no credentials, or wrong ones.
     Unauthorized { code: "unauthorized", outlook: ours, status: StatusPair::of(407, 407), error: denied, advice: advice::unauthorized }
+    /// Too many wrong passwords came from the same user or address: further ones are not checked for a while.
+    TooManyGuesses { code: "too-many-wrong-passwords", outlook: ours, status: UNAVAILABLE, error: denied, advice: advice::too_many_guesses }
     /// The config denies it.
     Denied(denial: Denial) { code: "denied", outlook: ours, status: FORBIDDEN, error: denied, advice: advice::denied }
     /// The request would loop back to gitferry.

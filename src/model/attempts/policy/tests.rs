@@ -62,6 +62,7 @@ fn expected(kind: &FaultKind) -> (u32, u32) {
         | FaultKind::BadAnswer => (1, 1),
         FaultKind::BadRequest
         | FaultKind::Unauthorized
+        | FaultKind::TooManyGuesses
         | FaultKind::Denied(_)
         | FaultKind::Misdirected
         | FaultKind::MethodNotAllowed
@@ -120,6 +121,7 @@ pub(in crate::model::attempts) fn every_kind() -> Vec<FaultKind> {
         FaultKind::Answered(503),
         FaultKind::BadRequest,
         FaultKind::Unauthorized,
+        FaultKind::TooManyGuesses,
         FaultKind::Denied(Denial::Route),
         FaultKind::Misdirected,
         FaultKind::MethodNotAllowed,
