@@ -106,7 +106,7 @@ fn rotate(config: &Config, hosts: &[HostPattern]) -> Result<(), Failure> {
     let directory = &config.state_directory;
     let before = CaCertificate::read(directory).ok().flatten();
     let before = before.map(|before| before.pem().to_owned());
-    let ca = Authority::rotate(directory, hosts).map_err(Failure::new)?;
+    let ca = Authority::rotate(directory, hosts).map_err(Failure::ca)?;
     Roots::load(&config.trust)
         .write_bundle_with(directory, &ca, before.as_deref().unwrap_or_default())
         .map_err(Failure::new)?;

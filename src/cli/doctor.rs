@@ -35,20 +35,20 @@ pub(crate) struct DoctorArgs {
     /// A host, a URL or a repository's directory; without one the repository here, else the hosts of all routes.
     #[arg(value_name = "HOST|URL|DIRECTORY")]
     what: Vec<String>,
-    /// For programs: every check, and the verdict.
+    /// Print JSON: every check, and the verdict.
     #[arg(long)]
     json: bool,
-    /// Make the change of the verdict in the config file: it is shown, checked, and the file as it was is kept. What concerns
-    /// trust or who may reach the daemon is never changed.
+    /// Make the verdict's change in the config file: it is shown and checked first, and the previous file is kept. Settings of trust
+    /// and access are never changed.
     #[arg(long, conflicts_with = "json")]
     apply: bool,
-    /// Write a file for a helper: versions, routes, checks and faults, without secrets, the names of your own hosts left out.
+    /// Write a file for somebody who helps you: versions, routes, checks and faults, without secrets and your own host names.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "json")]
     bundle: Option<PathBuf>,
-    /// Leave the names of hosts in the bundle.
+    /// Keep your own host names in the bundle.
     #[arg(long, requires = "bundle")]
     with_names: bool,
-    /// Every check of every host, not only those of hosts with a fault.
+    /// Show every check of every host, not only those of hosts with a fault.
     #[arg(long, short)]
     verbose: bool,
 }

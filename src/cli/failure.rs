@@ -9,7 +9,12 @@ use std::{
     process::ExitCode,
 };
 
-use crate::config::{Problem, Problems};
+use crate::{
+    config::{Problem, Problems},
+    model::columns::filled,
+    rt,
+    tls::CaError,
+};
 
 /// A command's failure; rendered by [`Failure::report`] alone.
 #[derive(Debug)]
@@ -46,6 +51,12 @@ impl Failure {
             others: all.collect(),
             ..first
         }
+    }
+
+    /// The local CA cannot be used.
+    pub(crate) fn ca(error: CaError) -> Self {
+        let advice = error.advice.clone();
+        Self::new(error).maybe_hint(advice.as_deref())
     }
 
     /// An error of clap, with the tip or the usage as hint. `command` is the subcommand.
@@ -104,6 +115,15 @@ impl Failure {
         self
     }
 
+    /// The same, where there is such a sentence.
+    #[must_use]
+    pub(crate) fn maybe_hint(self, hint: Option<&str>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
     /// Writes the failure to stderr, and returns the exit code of the command.
     pub(crate) fn report(&self) -> ExitCode {
         for failure in std::iter::once(self).chain(&self.others) {
@@ -121,12 +141,28 @@ pub(crate) fn warn(text: impl fmt::Display) {
 fn say(label: &str, colour: &str, text: impl fmt::Display) {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut stderr = io::stderr();
+    let mut text = format!("{label}: {text}");
+    if let Some((columns, _)) = rt::terminal_size(&stderr) {
+        text = within(&text, columns);
+    }
+    let rest = text
+        .strip_prefix(label)
+        .filter(|_| stderr.is_terminal() && !plain);
     // A closed stderr has no reader.
-    let _ = if stderr.is_terminal() && !plain {
-        writeln!(stderr, "\x1b[1;{colour}m{label}:\x1b[0m {text}")
-    } else {
-        writeln!(stderr, "{label}: {text}")
+    let _ = match rest.and_then(|rest| rest.strip_prefix(':')) {
+        Some(rest) => writeln!(stderr, "\x1b[1;{colour}m{label}:\x1b[0m{rest}"),
+        None => writeln!(stderr, "{text}"),
     };
+}
+
+/// `text` with its lines wrapped at spaces. An excerpt of a file, which begins with a blank, stays.
+fn within(text: &str, columns: usize) -> String {
+    let fill = |line: &str| match line.starts_with([' ', '|']) {
+        true => line.to_owned(),
+        false => filled("", 2, line, columns),
+    };
+    let lines: Vec<String> = text.lines().map(fill).collect();
+    lines.join("\n")
 }
 
 /// The hint for an error of the system that has none of its own.
@@ -230,6 +266,26 @@ mod tests {
             let failure = Failure::arguments(&error, arguments.get(1).copied());
             assert_eq!((failure.code, &*failure.to_string()), (2, expected));
         }
+    }
+
+    #[test]
+    fn an_error_on_a_terminal_is_wrapped_at_spaces_and_a_path_or_command_stays_whole() {
+        let path = format!("/home/me/{}/ca-key.pem", "long-name/".repeat(8));
+        let text = format!(
+            "error: cannot use the local CA at {path}: other users can write to it\n  | excerpt{}\nhint: run `chmod go-w {path}`, and then `gitferry ca rotate` if it may have changed",
+            " of a file".repeat(10)
+        );
+        let wrapped = within(&text, 80);
+        assert_eq!(wrapped.matches(&*path).count(), 2, "{wrapped}");
+        for line in wrapped.lines() {
+            let fits = line.chars().count() <= 80;
+            assert!(
+                fits || line.contains(&path) || line.starts_with("  |"),
+                "{line}"
+            );
+        }
+        assert!(wrapped.contains("`gitferry ca rotate`"), "{wrapped}");
+        assert!(wrapped.lines().count() > 6, "{wrapped}");
     }
 
     #[test]

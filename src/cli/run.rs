@@ -1,6 +1,7 @@
 //! `gitferry run`: the daemon in the foreground.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     env,
     net::SocketAddr,
@@ -130,7 +131,7 @@ fn warn_of_proxychains() {
     if preload.contains("proxychains") || std::env::var_os("PROXYCHAINS_CONF_FILE").is_some() {
         tracing::warn!(
             advice = "start gitferry without proxychains, and name its proxy in `[hops]`",
-            "proxychains is around the daemon"
+            "the daemon runs under proxychains"
         );
     }
 }
@@ -156,11 +157,7 @@ async fn serve_until_stopped(
     let key = config.state_directory.join(KEY_FILE);
     let daemon = Daemon::start(config).map_err(|error| {
         let advice = error.advice();
-        let failure = Failure::new(error);
-        match advice {
-            Some(advice) => failure.hint(advice),
-            None => failure,
-        }
+        Failure::new(error).maybe_hint(advice.as_deref())
     })?;
     // The key exists by now, and `gitferry ca rotate` replaces it. A config may be created where none was.
     let watch = watch.and(key);
@@ -180,7 +177,7 @@ async fn serve_until_stopped(
         match reload(&daemon, source, file) {
             Ok(()) => Ok(status(&daemon)),
             Err(refused) => {
-                event::config_refused(file, &refused.problem, refused.advice);
+                event::config_refused(file, &refused.problem, refused.advice.as_deref());
                 missing.borrow_mut().extend(refused.files);
                 Err(refused.problem)
             }
@@ -204,7 +201,7 @@ async fn serve_until_stopped(
 struct ReloadError {
     problem: String,
     /// The advice, where `gitferry check` does not give it.
-    advice: Option<&'static str>,
+    advice: Option<Cow<'static, str>>,
     /// The files that the config names: one of them may be missing.
     files: Files,
 }

@@ -78,7 +78,7 @@ fn addresses(section: &Section<'_, '_>) -> Vec<SocketAddr> {
     if written.is_empty() {
         let place = section.at("address");
         place.problem(
-            "`listen.address` is empty",
+            "`address` of `[listen]` is empty",
             Some("at least one address is needed"),
         );
     }

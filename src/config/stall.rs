@@ -108,7 +108,7 @@ pub(crate) struct Interim {
 
 impl Interim {
     pub(super) fn read(section: Section<'_, '_>) -> Self {
-        let hint = "`at_most = 0` switches interim answers off";
+        let hint = "`at_most = 0` switches interim responses off";
         let interim = Self {
             every: section.positive("every", Some(hint)),
             at_most: section.integer("at_most", 0..=1000),

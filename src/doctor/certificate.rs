@@ -52,7 +52,7 @@ pub(super) fn read(der: &CertificateDer<'_>) -> Option<Shown> {
 const MIDDLEBOXES: &[(&str, &str)] = &[
     (
         "gitferry local ca",
-        "a gitferry daemon: this very one or another stands on the path",
+        "a gitferry daemon, this one or another on the path",
     ),
     ("fortinet", "a Fortinet firewall"),
     ("fortigate", "a Fortinet firewall"),

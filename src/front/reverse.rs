@@ -82,7 +82,7 @@ fn admit(forwarder: &Forwarder, request: &Request<Incoming>, target: &Target) ->
             )));
         }
         let detail = format!(
-            "neither a [[route]] nor `allow` of [reverse] names {host}: the reverse front serves no other host"
+            "neither a `[[route]]` nor `allow` of `[reverse]` names {host}: the reverse front serves no other host"
         );
         return denied(Denial::NotServed, &detail);
     }

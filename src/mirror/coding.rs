@@ -38,7 +38,7 @@ impl fmt::Display for DecodeError {
         match self {
             Self::TooLarge(limit) => write!(
                 f,
-                "the decompressed body is larger than `max_body` of [rewrite], {limit} bytes"
+                "the decompressed body is larger than `max_body` of `[rewrite]`, {limit} bytes"
             ),
             Self::Damaged(error) => write!(f, "the body cannot be decompressed: {error}"),
         }
@@ -175,7 +175,7 @@ mod tests {
         assert!(bomb.len() < 128 * 1024);
         let error = Coding::Gzip.decode(&bomb, 1000).unwrap_err();
         assert!(matches!(error, DecodeError::TooLarge(1000)), "{error}");
-        assert!(error.to_string().contains("`max_body` of [rewrite]"));
+        assert!(error.to_string().contains("`max_body` of `[rewrite]`"));
     }
 
     #[test]

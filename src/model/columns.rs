@@ -16,8 +16,23 @@ pub(crate) fn indented(text: &str, indent: usize, width: usize) -> String {
 
 /// `text` in lines of at most `width` columns: the first line begins with `first`, each further line with `indent` blanks.
 ///
-/// A word that is longer than a line is broken.
+/// A command between backticks stays on one line where it fits. A word that is longer than a line is broken.
 pub(crate) fn wrapped(first: &str, indent: usize, text: &str, width: usize) -> String {
+    fill(first, indent, text, width, LongWord::Break)
+}
+
+/// The same, where a word that is longer than a line has a line of its own, so that it can be copied.
+pub(crate) fn filled(first: &str, indent: usize, text: &str, width: usize) -> String {
+    fill(first, indent, text, width, LongWord::Keep)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LongWord {
+    Break,
+    Keep,
+}
+
+fn fill(first: &str, indent: usize, text: &str, width: usize, long: LongWord) -> String {
     let mut line = first.to_owned();
     let mut lines = String::new();
     let mut break_line = |line: &mut String| {
@@ -25,14 +40,17 @@ pub(crate) fn wrapped(first: &str, indent: usize, text: &str, width: usize) -> S
         lines.push('\n');
         *line = " ".repeat(indent);
     };
-    for (number, word) in text.split([' ', '\n', '\t']).enumerate() {
+    for (number, word) in words(text, width.saturating_sub(indent))
+        .into_iter()
+        .enumerate()
+    {
         if number > 0 && count(&line) + 1 + count(word) > width {
             break_line(&mut line);
         } else if number > 0 {
             line.push(' ');
         }
         let mut rest = word;
-        while count(&line) + count(rest) > width {
+        while long == LongWord::Break && count(&line) + count(rest) > width {
             let room = width.saturating_sub(count(&line)).max(1);
             let end = rest.char_indices().nth(room);
             let end = end.map_or(rest.len(), |(at, _)| at);
@@ -96,6 +114,31 @@ impl Page {
     }
 }
 
+/// The words of `text`; what stands between backticks is one word where it has room.
+fn words(text: &str, room: usize) -> Vec<&str> {
+    let mut words: Vec<&str> = Vec::new();
+    let mut rest = text;
+    loop {
+        let end = rest.find([' ', '\n', '\t']);
+        let quoted = rest
+            .split_once('`')
+            .filter(|(before, _)| end.is_some_and(|end| before.len() < end));
+        // The blank after the closing backtick ends the word.
+        let whole = quoted.and_then(|(before, after)| {
+            let closing = before.len() + 1 + after.find('`')? + 1;
+            let tail = rest.get(closing..)?;
+            let end = closing + tail.find([' ', '\n', '\t']).unwrap_or(tail.len());
+            rest.get(..end).filter(|word| count(word) <= room)
+        });
+        let word = whole.or_else(|| rest.get(..end?)).unwrap_or(rest);
+        words.push(word);
+        match rest.get(word.len() + 1..) {
+            Some(after) => rest = after,
+            None => return words,
+        }
+    }
+}
+
 /// How many columns `text` has.
 pub(crate) fn count(text: &str) -> usize {
     text.chars().count()
@@ -126,5 +169,8 @@ mod tests {
         );
         assert_eq!(wrapped("- ", 2, "ccccccc", 5), "- ccc\n  ccc\n  c");
         assert_eq!(wrapped("", 9, "ab", 3), "ab");
+        assert_eq!(filled("- ", 2, "a ccccccc d", 5), "- a\n  ccccccc\n  d");
+        assert_eq!(filled("", 0, "aa (`b c`), d", 9), "aa\n(`b c`),\nd");
+        assert_eq!(filled("", 0, "`a b c d` e", 5), "`a b\nc d`\ne");
     }
 }

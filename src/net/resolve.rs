@@ -114,12 +114,12 @@ pub(crate) fn public(
     let (denial, detail) = if found.iter().any(|address| is_fake(address.ip())) {
         (
             Denial::FakeIp,
-            "the name resolves to a fake address of a local VPN tool, and only a pattern of [reverse] allow covers it",
+            "the name resolves to a fake address of a local VPN tool, and only a pattern in `allow` of `[reverse]` covers it",
         )
     } else {
         (
             Denial::Private,
-            "the name resolves to a private address, and only a pattern of [reverse] allow covers it",
+            "the name resolves to a private address, and only a pattern in `allow` of `[reverse]` covers it",
         )
     };
     let fault = Fault::new(Leg::Origin, Stage::Resolving, FaultKind::Denied(denial));

@@ -4,6 +4,7 @@
 //! process; tests supply their own.
 
 use std::{
+    borrow::Cow,
     error::Error,
     fmt, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -75,9 +76,12 @@ impl fmt::Display for StartError {
 
 impl StartError {
     /// The advice, where it adds something to the cause.
-    pub(crate) fn advice(&self) -> Option<&'static str> {
-        match self {
-            // For a damaged CA, the cause contains the advice.
+    pub(crate) fn advice(&self) -> Option<Cow<'static, str>> {
+        let fixed = match self {
+            Self::Ca(CaError {
+                advice: Some(advice),
+                ..
+            }) => return Some(advice.to_string().into()),
             // A full disk has its own hint.
             Self::Ca(error) => error
                 .source
@@ -94,7 +98,8 @@ impl StartError {
             Self::LowersGuard => Some(
                 "set `username` and `password_file` (or `password_env`) of `[listen]`; only a restart removes them",
             ),
-        }
+        };
+        fixed.map(Cow::Borrowed)
     }
 }
 

@@ -57,10 +57,8 @@ impl CaCertificate {
         match fs::read(&path) {
             Ok(bytes) => Self::from_pem(&bytes).map(Some).map_err(|reason| {
                 // The copy is unusable; the daemon writes it again from the key's file.
-                CaError::new(
-                    &path,
-                    format!("{reason}: `gitferry run` writes it again from {KEY_FILE}"),
-                )
+                let advice = format!("`gitferry run` writes it again from {KEY_FILE}");
+                CaError::new(&path, reason).advice(advice)
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(CaError::new(&path, error)),

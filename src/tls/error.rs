@@ -15,6 +15,8 @@ pub(crate) struct CaError {
     pub path: PathBuf,
     /// What is wrong with it.
     pub source: BoxError,
+    /// What to do about it.
+    pub advice: Option<Box<str>>,
 }
 
 impl CaError {
@@ -22,15 +24,20 @@ impl CaError {
         Self {
             path: path.to_owned(),
             source: source.into(),
+            advice: None,
         }
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub(super) fn advice(mut self, advice: impl Into<Box<str>>) -> Self {
+        self.advice = Some(advice.into());
+        self
     }
 
     /// The existing CA is unusable, and a new one is the remedy.
     pub(super) fn unusable(path: &Path, reason: &str) -> Self {
-        Self::new(
-            path,
-            format!("{reason}: `gitferry ca rotate` creates a new CA"),
-        )
+        Self::new(path, reason).advice("`gitferry ca rotate` creates a new CA")
     }
 }
 

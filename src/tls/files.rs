@@ -91,16 +91,13 @@ fn open(path: &Path, mend: &str) -> Result<Option<(File, fs::Metadata)>, CaError
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
-            return Err(CaError::new(path, format!("it is a symbolic link: {mend}")));
+            return Err(CaError::new(path, "it is a symbolic link").advice(mend));
         }
         Err(error) => return Err(CaError::new(path, error)),
     };
     let found = file.metadata().map_err(|error| CaError::new(path, error))?;
     if !found.is_file() {
-        return Err(CaError::new(
-            path,
-            format!("it is not a regular file: {mend}"),
-        ));
+        return Err(CaError::new(path, "it is not a regular file").advice(mend));
     }
     Ok(Some((file, found)))
 }
@@ -115,11 +112,14 @@ pub(super) fn open_own(path: &Path, mend: &str) -> Result<Option<(File, fs::Meta
     let owner = directory.filter(|_| user == 0).map(|found| found.uid());
     if found.uid() != user && Some(found.uid()) != owner {
         let reason = format!(
-            "it belongs to user {}, and gitferry runs as user {user}: `chown {user} {}` if you put it there; else {mend}",
-            found.uid(),
+            "it belongs to user {}, and gitferry runs as user {user}",
+            found.uid()
+        );
+        let advice = format!(
+            "run `chown {user} {}` if you put it there; if not, {mend}",
             path.display()
         );
-        return Err(CaError::new(path, reason));
+        return Err(CaError::new(path, reason).advice(advice));
     }
     Ok(Some((file, found)))
 }

@@ -33,8 +33,8 @@ pub(crate) fn check(directory: &Path, users: StateUsers) -> Result<(), CaError> 
     match fs::symlink_metadata(&spool) {
         Ok(found) if found.is_dir() => check_owner(&spool, users)?,
         Ok(_) => {
-            let reason = format!("it is not a directory: `rm {}`", spool.display());
-            return Err(CaError::new(&spool, reason));
+            let advice = format!("run `rm {}`", spool.display());
+            return Err(CaError::new(&spool, "it is not a directory").advice(advice));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(CaError::new(&spool, error)),
@@ -51,18 +51,21 @@ fn check_owner(directory: &Path, users: StateUsers) -> Result<(), CaError> {
     }
     if found.uid() != user && !(users == StateUsers::OwnerOrRoot && user == 0) {
         let reason = format!(
-            "it belongs to user {}, and gitferry runs as user {user}: `chown -R {user} {path}` if nobody else wrote to it, \
-             or another `directory` in `[state]`",
+            "it belongs to user {}, and gitferry runs as user {user}",
             found.uid()
         );
-        return Err(CaError::new(directory, reason));
+        let advice = format!(
+            "run `chown -R {user} {path}` if nobody else wrote to it, or set another `directory` of `[state]`"
+        );
+        return Err(CaError::new(directory, reason).advice(advice));
     }
     let mode = found.mode() & 0o777;
     if mode & 0o022 != 0 {
-        let reason = format!(
-            "others can write to it (mode {mode:o}): `chmod go-w {path}`, then `gitferry ca rotate` if somebody may have"
+        let reason = format!("other users can write to it (mode {mode:o})");
+        let advice = format!(
+            "run `chmod go-w {path}`, and then `gitferry ca rotate` if somebody else may have written to it"
         );
-        return Err(CaError::new(directory, reason));
+        return Err(CaError::new(directory, reason).advice(advice));
     }
     Ok(())
 }

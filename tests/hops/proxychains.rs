@@ -28,7 +28,7 @@ fn a_daemon_that_runs_under_proxychains_says_so_and_goes_its_way() {
     let config = config(&world, &hop);
     let arguments = ["-q", "-f", config.to_str().unwrap()];
     let mut ferry = Ferry::start_under(PROXYCHAINS, &arguments, &world.plain_settings());
-    let warned = ferry.wait_for_event("proxychains is around the daemon");
+    let warned = ferry.wait_for_event("the daemon runs under proxychains");
     assert_eq!(warned["level"], "warn");
     let advice = warned["advice"].as_str().unwrap();
     assert!(advice.contains("without proxychains"), "{advice}");

@@ -245,9 +245,9 @@ async fn the_reverse_front_serves_what_is_allowed_and_only_to_those_who_mean_thi
     for (path, host, expected) in [
         // Allowed, but no port of [other_hosts].
         ("/a.cdn.test:8443/x", "127.0.0.1:4483", "is not in `ports`"),
-        ("/cdn.test/x", "127.0.0.1:4483", "`allow` of [reverse]"),
-        ("/10.0.0.1/x", "127.0.0.1:4483", "`allow` of [reverse]"),
-        ("/a.localhost/x", "127.0.0.1:4483", "`allow` of [reverse]"),
+        ("/cdn.test/x", "127.0.0.1:4483", "`allow` of `[reverse]`"),
+        ("/10.0.0.1/x", "127.0.0.1:4483", "`allow` of `[reverse]`"),
+        ("/a.localhost/x", "127.0.0.1:4483", "`allow` of `[reverse]`"),
         (
             "/a.cdn.test/x",
             "rebound.evil.test:4483",

@@ -246,7 +246,7 @@ impl<'a> Include<'a> {
             .map(ToOwned::to_owned)
             .ok_or_else(|| {
                 Failure::new(format!("{} is not UTF-8", self.settings.display()))
-                    .hint("set XDG_CONFIG_HOME to a path that is")
+                    .hint("set XDG_CONFIG_HOME to a path in UTF-8")
             })
     }
 }

@@ -34,7 +34,7 @@ use self::{
 };
 pub(crate) use self::{host_env::HostEnv, running::ConfigLoader};
 use super::Failure;
-use crate::config::Config;
+use crate::{config::Config, rt};
 
 /// `gitferry setup`.
 #[derive(Args, Debug)]
@@ -45,7 +45,7 @@ pub(crate) struct SetupArgs {
     /// What to set up.
     #[arg(value_enum)]
     what: SetupTarget,
-    /// Undo it: what was there before comes back.
+    /// Revert what `setup` changed.
     #[arg(long, conflicts_with = "no_ca")]
     undo: bool,
     /// Print each change and make none.
@@ -79,7 +79,7 @@ enum SetupTarget {
     Hf,
     /// ssh to the main sites: a block in ~/.ssh/config.
     Ssh,
-    /// git, lfs and hf (ssh is set up by its own name).
+    /// git, lfs and hf, but not ssh.
     All,
     /// Switch off what is set up, and keep it for `on`.
     Off,
@@ -112,7 +112,8 @@ impl SetupTarget {
 pub(crate) fn run(args: &SetupArgs, source: &ConfigLoader<'_>) -> Result<(), Failure> {
     let host = HostEnv::of_this_process()?;
     let (mut out, mut err) = (io::stdout(), io::stderr());
-    let mut output = Output::new(&mut out, &mut err, args.dry_run);
+    let columns = rt::terminal_size(io::stdout()).map(|(columns, _)| columns);
+    let mut output = Output::new(&mut out, &mut err, args.dry_run).within(columns);
     perform(args, source, &host, &mut output)
 }
 
@@ -145,7 +146,7 @@ fn perform(
     } else if !args.undo && !args.what.is_switch() {
         let scope = if args.local { " --local" } else { "" };
         output.note(&format!(
-            "done; `gitferry setup {what}{scope} --undo` undoes it"
+            "done; `gitferry setup {what}{scope} --undo` reverts it"
         ));
     }
     output.close()
@@ -168,7 +169,7 @@ fn set_up(
         return Err(Failure::new(
             "the daemon requires credentials, and without the CA the clients do not use it as a proxy and cannot send them",
         )
-        .hint("omit `--no-ca`, or remove `username` from [listen]"));
+        .hint("omit `--no-ca`, or remove `username` from `[listen]`"));
     }
     if !args.what.clients().is_empty() {
         let clients = ClientSelection {

@@ -2,13 +2,15 @@
 
 use std::io::{self, Write};
 
-use crate::cli::Failure;
+use crate::{cli::Failure, model::columns::filled};
 
 /// Stdout and stderr, and whether changes are only printed.
 pub(super) struct Output<'a> {
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
     dry: bool,
+    /// The width of notes and warnings.
+    columns: usize,
     error: Option<io::Error>,
 }
 
@@ -19,8 +21,15 @@ impl<'a> Output<'a> {
             out,
             err,
             dry,
+            columns: usize::MAX,
             error: None,
         }
+    }
+
+    /// Wraps notes and warnings at the width of a terminal.
+    pub(super) fn within(mut self, columns: Option<usize>) -> Self {
+        self.columns = columns.unwrap_or(usize::MAX);
+        self
     }
 
     /// True where nothing may be changed.
@@ -45,12 +54,15 @@ impl<'a> Output<'a> {
 
     /// Prints a line for the reader.
     pub(super) fn note(&mut self, line: &str) {
-        self.text(&format!("# {line}"));
+        let line = filled("# ", 2, line, self.columns);
+        // A line after the first begins with two blanks.
+        self.text(&line.replace("\n  ", "\n# "));
     }
 
     /// What the reader has to change.
     pub(super) fn warn(&mut self, line: &str) {
-        if let Err(error) = writeln!(self.err, "warning: {line}") {
+        let line = filled("warning: ", 2, line, self.columns);
+        if let Err(error) = writeln!(self.err, "{line}") {
             self.error.get_or_insert(error);
         }
     }

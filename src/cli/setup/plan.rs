@@ -94,7 +94,7 @@ impl Plan {
     ) -> Result<Self, Failure> {
         let bundle = bundle.to_str().ok_or_else(|| {
             Failure::new(format!("{} is not UTF-8", bundle.display()))
-                .hint("set `state.directory` to a path that is")
+                .hint("set `directory` of `[state]` to a path in UTF-8")
         })?;
         let address =
             daemon::address(config).ok_or_else(|| Failure::new("the daemon has no address"))?;
@@ -113,14 +113,13 @@ impl Plan {
         }
         if no_ca && clients.contains(&GitClient::Git) {
             plan.notes.push(format!(
-                "git then asks its credential helper for {address}: `gitferry help reverse` shows how to use the helper of the real host"
+                "git asks its credential helper for {address} in place of the real host: `gitferry help reverse` shows how to use the helper of the real host"
             ));
         }
         if !wild.is_empty() {
             let wild: Vec<String> = wild.iter().map(ToString::to_string).collect();
             plan.notes.push(format!(
-                "url.*.insteadOf has no wildcards: a URL of one of these hosts that you enter yourself bypasses gitferry, one in a response \
-                 of another host does not: {}",
+                "url.*.insteadOf has no wildcards: for these hosts, URLs in responses use gitferry, and URLs that you enter yourself bypass it: {}",
                 wild.join(", ")
             ));
         }

@@ -6,7 +6,7 @@ use super::{
     host_env::HostEnv,
     include::Include,
     output::Output,
-    plan::ClientSelection,
+    plan::{ClientSelection, GitClient},
     running::{ConfigLoader, running, set_up_git},
     ssh::SshBlock,
 };
@@ -37,13 +37,18 @@ pub(super) fn on(
     let (config, daemon) = running(source, host)?;
     let mut found = false;
     for include in includes(host)? {
-        for (client, no_ca) in include.switched_off()? {
-            found = true;
+        let all = include.switched_off()?;
+        for no_ca in [false, true] {
+            let alike = all.iter().filter(|(_, without)| *without == no_ca);
+            let names: Vec<GitClient> = alike.map(|(client, _)| *client).collect();
             let clients = ClientSelection {
-                names: &[client],
+                names: &names,
                 no_ca,
             };
-            set_up_git(&include, clients, (&config, &daemon), host, output)?;
+            if !names.is_empty() {
+                found = true;
+                set_up_git(&include, clients, (&config, &daemon), host, output)?;
+            }
         }
     }
     let exports = Exports::new(host)?;

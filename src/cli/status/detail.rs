@@ -104,7 +104,7 @@ fn progress(transfer: &StatusTransfer) -> Vec<Fact> {
 fn ahead(count: u64) -> String {
     match count {
         0 => String::new(),
-        count => format!("{} received that the client gets later", bytes(count)),
+        count => format!("{} received, not yet sent to the client", bytes(count)),
     }
 }
 

@@ -93,7 +93,7 @@ pub(crate) struct BodyNotWanted;
 
 impl fmt::Display for BodyNotWanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the origin answered without asking for the body")
+        f.write_str("the origin responded without requesting the body")
     }
 }
 

@@ -120,7 +120,7 @@ pub(crate) enum ReplayLoss {
 impl fmt::Display for ReplayLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Budget => f.write_str("`replay.memory` and `replay.spool` are used up"),
+            Self::Budget => f.write_str("`memory` and `spool` of `[replay]` are used up"),
             Self::Spool(error) => write!(f, "the spool file: {error}"),
         }
     }

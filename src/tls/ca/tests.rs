@@ -13,7 +13,8 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn chain(error: &CaError) -> String {
-    format!("{error}: {}", error.source)
+    let advice = error.advice.as_deref().unwrap_or_default();
+    format!("{error}: {}\n{advice}", error.source)
 }
 
 #[test]
@@ -157,11 +158,7 @@ fn a_damaged_ca_is_not_replaced_but_named_with_its_cure() {
     ] {
         fs::write(&key, &damaged).unwrap();
         let error = Authority::open(state.path(), &patterns(&HOSTS)).unwrap_err();
-        assert!(
-            chain(&error).contains("`gitferry ca rotate`"),
-            "{}",
-            chain(&error)
-        );
+        assert!(chain(&error).contains("`gitferry ca rotate`"), "{error:?}");
         assert_eq!(fs::read_to_string(&key).unwrap(), damaged);
     }
     fs::remove_file(&key).unwrap();

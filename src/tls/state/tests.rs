@@ -22,7 +22,8 @@ fn with_ca() -> tempfile::TempDir {
 
 fn refused(state: &Path) -> String {
     let error = Authority::open(state, &[]).unwrap_err();
-    format!("{error}: {}", error.source)
+    let advice = error.advice.as_deref().unwrap_or_default();
+    format!("{error}: {}\n{advice}", error.source)
 }
 
 #[test]
@@ -49,8 +50,12 @@ fn a_directory_of_somebody_else_is_refused() {
     std::os::unix::fs::chown(state.path(), Some(65_534), None).unwrap();
     let error = check(state.path(), StateUsers::Owner).unwrap_err();
     let told = error.source.to_string();
-    assert!(told.contains("belongs to user 65534"), "{told}");
-    assert!(told.contains("`chown -R 0 "), "{told}");
+    assert!(
+        told.ends_with("belongs to user 65534, and gitferry runs as user 0"),
+        "{told}"
+    );
+    let advice = error.advice.unwrap();
+    assert!(advice.contains("`chown -R 0 "), "{advice}");
     // `sudo gitferry ca rotate` works for the owner and keeps the owner's files.
     Authority::rotate(state.path(), &[]).unwrap();
     let key = fs::metadata(state.path().join(KEY_FILE)).unwrap();
@@ -67,7 +72,7 @@ fn a_key_that_is_a_link_is_refused_and_what_it_points_at_is_left_alone() {
     symlink(&outside, &key).unwrap();
     let told = refused(state.path());
     assert!(
-        told.contains("symbolic link: `gitferry ca rotate`"),
+        told.contains("symbolic link\n`gitferry ca rotate`"),
         "{told}"
     );
     // The advised command works, and changes only the link.
@@ -85,7 +90,7 @@ fn a_key_that_is_a_fifo_is_refused_at_once() {
     assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
     let told = refused(state.path());
     assert!(
-        told.contains("not a regular file: `gitferry ca rotate`"),
+        told.contains("not a regular file\n`gitferry ca rotate`"),
         "{told}"
     );
     Authority::rotate(state.path(), &[]).unwrap();

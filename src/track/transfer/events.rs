@@ -245,8 +245,8 @@ impl TransferHandle {
 /// The reaction to a fault, for people.
 fn described(next: &Next) -> String {
     match next {
-        Next::Again { after } => format!("again in {} ms", after.as_millis()),
-        Next::OtherUpstream { label } => format!("next upstream {label}"),
-        Next::GiveUp => "give up".into(),
+        Next::Again { after } => format!("tries again in {} ms", after.as_millis()),
+        Next::OtherUpstream { label } => format!("next upstream: {label}"),
+        Next::GiveUp => "gives up".into(),
     }
 }

@@ -158,6 +158,18 @@ fn a_password_of_the_daemon_stands_in_the_settings_and_is_never_shown() {
 }
 
 #[test]
+fn on_says_once_what_it_does_to_a_file() {
+    let git = gits().remove(0);
+    let world = World::new(&git);
+    world.setup("all").ok();
+    world.setup("off").ok();
+    let said = world.setup("on").ok().out;
+    assert_eq!(said.matches("these lines are added").count(), 1, "{said}");
+    assert_eq!(said.matches("git.config: ").count(), 1, "{said}");
+    assert!(!said.contains("line exists"), "{said}");
+}
+
+#[test]
 fn off_and_on_switch_without_an_undo() {
     for git in gits() {
         let world = with_config(&git);

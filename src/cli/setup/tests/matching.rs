@@ -117,7 +117,7 @@ fn without_a_ca_urls_are_rewritten_and_wildcards_are_named() {
         world.set_variable("http_proxy", "http://hop.example:3128");
         let said = world.setup("all --no-ca").ok();
         assert_eq!(said.err, "");
-        let noted = "does not: cdn-lfs*.huggingface.co, *.hf.co";
+        let noted = "bypass it: cdn-lfs*.huggingface.co, *.hf.co";
         assert_eq!(said.out.matches(noted).count(), 1, "{}", said.out);
         for (url, becomes) in [
             (

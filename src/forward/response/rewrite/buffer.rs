@@ -33,7 +33,7 @@ pub(crate) async fn take_in(
     let hint = body.size_hint();
     let over = || {
         format!(
-            "the body is larger than `max_body` of [rewrite], {} bytes",
+            "the body is larger than `max_body` of `[rewrite]`, {} bytes",
             limits.max_body
         )
     };
