@@ -182,19 +182,13 @@ async fn deliver(
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let protocol = set_connection_fields(&mut response, &exchange, &to);
     let handle = exchange.transfer.handle();
-    let head = &exchange.outgoing.head;
+    let (head, exchange_request) = (&exchange.outgoing.head, &exchange.exchange_request);
     let batch = is_batch(&head.method, &head.uri).then(|| BatchSource {
         forwarder: Arc::clone(&exchange.forwarder),
-        api: exchange.exchange_request.target.clone(),
-        reverse: exchange.exchange_request.base.is_some(),
+        api: exchange_request.target.clone(),
+        reverse: exchange_request.base.is_some(),
     });
-    let rewriting = ResponseRewrite::of(
-        &exchange.forwarder,
-        head,
-        &exchange.exchange_request,
-        &to,
-        &handle,
-    );
+    let rewriting = ResponseRewrite::of(&exchange.forwarder, head, exchange_request, &to, &handle);
     if let Some(rewriting) = &rewriting {
         rewriting.head(&mut response, &head.headers);
     }

@@ -62,8 +62,7 @@ enum WorkerState {
     Gone,
 }
 
-/// How long the rest of a response may take that is discarded so that its connection can take another range: a new connection, with its
-/// handshakes and its slow start, would take about as long.
+/// How long discarding the rest of a response may take before its connection takes another range: about as long as a new one needs.
 const DISCARDING: Duration = Duration::from_secs(1);
 
 /// The result of polling a connection.
