@@ -47,7 +47,7 @@ const GAPS: usize = 8;
 pub(crate) enum Round {
     /// Send it on.
     Goes,
-    /// Hold it for this long, or until [`Rounds::note_answer`].
+    /// Hold it for this long, or until [`Rounds::note_response`].
     Held(Duration),
     /// End it: it is one round of a loop.
     Loops,

@@ -31,7 +31,7 @@ pub struct StallLimits {
     /// How long reaching the origin may take: name, TCP, hop, TLS.
     #[serde(serialize_with = "unit::as_duration")]
     pub connect_after: Duration,
-    /// How long a complete request may wait for its response before gitferry acts. It reports the stall earlier, see [`Watch::acts`].
+    /// How long a complete request may wait for its response before gitferry acts. It reports the stall earlier, see [`Watch::overdue`].
     #[serde(serialize_with = "unit::as_duration")]
     pub answer_after: Duration,
     /// How long the client may neither send nor read.
