@@ -9,7 +9,10 @@ use std::{
     collections::BTreeMap,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -20,6 +23,7 @@ use tokio::{
     time::Instant,
 };
 
+use super::head_check::{HeadCheck, MALFORMED};
 use crate::forward::request::{body::RequestBody, gate::GateKey};
 
 /// The most interim responses of one request in a burst.
@@ -34,20 +38,28 @@ const INTERIMS: &str =
 
 /// Why a connection was ended, if it was. Clones refer to the same connection.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Flood(Arc<OnceLock<&'static str>>);
+pub(crate) struct Flood(Arc<FloodState>);
+
+#[derive(Debug, Default)]
+struct FloodState {
+    exceeded: OnceLock<&'static str>,
+    /// An HTTP/1 request was sent, and its response is not read yet.
+    head_expected: AtomicBool,
+}
 
 impl Flood {
     /// What exceeded its limit.
     pub(crate) fn exceeded(&self) -> Option<&'static str> {
-        self.0.get().copied()
+        self.0.exceeded.get().copied()
     }
 
     fn mark_exceeded(&self, what: &'static str) {
-        let _ = self.0.set(what);
+        let _ = self.0.exceeded.set(what);
     }
 
     /// Counts the interim responses to an HTTP/1 request; the first `100 Continue` opens the gate of its body.
     pub(crate) fn watch(&self, request: &mut Request<RequestBody>, gate: Option<GateKey>) {
+        self.0.head_expected.store(true, Ordering::Release);
         let (flood, allowance) = (
             self.clone(),
             Mutex::new(InterimAllowance::new(MOST_INTERIMS)),
@@ -110,6 +122,8 @@ pub(super) struct LimitedStream<S> {
     flood: Flood,
     /// Set only over HTTP/2.
     frames: Option<FrameScanner>,
+    /// Used only over HTTP/1.
+    heads: HeadCheck,
 }
 
 impl<S> LimitedStream<S> {
@@ -118,6 +132,7 @@ impl<S> LimitedStream<S> {
             inner,
             flood,
             frames: http2.then(FrameScanner::default),
+            heads: HeadCheck::default(),
         }
     }
 }
@@ -131,12 +146,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for LimitedStream<S> {
         self.flood.check()?;
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        if let Some(frames) = &mut self.frames
-            && let Some(what) = frames.read(
-                buf.filled().get(before..).unwrap_or_default(),
-                Instant::now(),
-            )
-        {
+        let read = buf.filled().get(before..).unwrap_or_default();
+        let this = &mut *self;
+        let exceeded = match &mut this.frames {
+            Some(frames) => frames.read(read, Instant::now()),
+            None => {
+                if this.flood.0.head_expected.swap(false, Ordering::AcqRel) {
+                    this.heads = HeadCheck::default();
+                }
+                this.heads.read(read).then_some(MALFORMED)
+            }
+        };
+        if let Some(what) = exceeded {
             self.flood.mark_exceeded(what);
         }
         Poll::Ready(self.flood.check())
