@@ -1,6 +1,9 @@
 //! Removes header fields that end at gitferry and adds its own (RFC 9110, section 7.6).
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    sync::LazyLock,
+    time::{Duration, SystemTime},
+};
 
 use hyper::{
     HeaderMap, Version,
@@ -11,7 +14,7 @@ use hyper::{
     },
 };
 
-use time::{PrimitiveDateTime, macros::format_description};
+use time::{OffsetDateTime, PrimitiveDateTime, macros::format_description};
 
 use crate::{model::pseudonym, net::dial::trail};
 
@@ -120,20 +123,29 @@ pub(crate) fn strip_transfer_encoding(headers: &mut HeaderMap) {
     }
 }
 
-/// How long the origin asks the client to wait (RFC 9110, section 10.2.3): seconds, or a date relative to the response's own `Date`.
+/// How long the origin asks the client to wait (RFC 9110, section 10.2.3): seconds, or a date relative to the response's own `Date`
+/// (to this machine's clock where it has none). Of several values the longest counts.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value| HeaderValue::to_str(value).ok())
-    };
-    let value = text(RETRY_AFTER)?.trim();
-    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+    let text = |value: &HeaderValue| Some(value.to_str().ok()?.trim().to_owned());
+    let seconds = |value: &str| {
+        let value = value.trim();
+        let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
         // A value that overflows is longer than any wait.
-        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
-    }
-    let wait = date(value)? - date(text(DATE)?)?;
-    Some(wait.max(time::Duration::ZERO).unsigned_abs())
+        digits.then(|| Duration::from_secs(value.parse().unwrap_or(u64::MAX)))
+    };
+    let now = || {
+        let now = OffsetDateTime::from(SystemTime::now());
+        PrimitiveDateTime::new(now.date(), now.time())
+    };
+    let sent = headers.get(DATE).and_then(text);
+    let sent = sent.and_then(|sent| date(&sent)).unwrap_or_else(now);
+    let waits = headers.get_all(RETRY_AFTER).iter().filter_map(|value| {
+        let value = text(value)?;
+        let until =
+            date(&value).map(|until| (until - sent).max(time::Duration::ZERO).unsigned_abs());
+        until.or_else(|| value.split(',').filter_map(seconds).max())
+    });
+    waits.max()
 }
 
 /// A date as HTTP sends it (RFC 9110, section 5.6.7): UTC.

@@ -79,6 +79,13 @@ fn retry_after_is_seconds_or_a_date() {
             "{value}"
         );
     }
+    let several = headers(&[("retry-after", "1, 3600"), ("retry-after", "2")]);
+    assert_eq!(retry_after(&several), Some(Duration::from_secs(3600)));
+    // Without `Date`, this machine's clock counts.
+    let far = headers(&[("retry-after", "Sat, 25 Nov 2090 21:00:00 GMT")]);
+    assert!(retry_after(&far) > Some(Duration::from_secs(86_400)));
+    let past = headers(&[("retry-after", "Tue, 25 Nov 2008 21:00:00 GMT")]);
+    assert_eq!(retry_after(&past), Some(Duration::ZERO));
 }
 
 #[test]
