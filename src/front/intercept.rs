@@ -58,7 +58,7 @@ impl InterceptedConnect {
     pub(super) async fn serve(self, mut io: BoxIo) {
         let first = tokio::select! {
             first = accept::first_bytes(&mut io, SILENCE) => first,
-            () = self.forwarder.shared.shutdown.ended() => return,
+            () = self.forwarder.shared.shutdown.ended() => return self.shut_down(),
         };
         match first {
             Ok(FirstBytes::Tls(bytes)) => {
@@ -71,6 +71,11 @@ impl InterceptedConnect {
             Ok(FirstBytes::Closed) => self.transfer.finish(TransferOutcome::Closed),
             Err(error) => self.client_failed(error),
         }
+    }
+
+    fn shut_down(self) {
+        let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Shutdown);
+        self.transfer.fail(fault.peer(self.client.conn.address));
     }
 
     fn client_failed(self, error: io::Error) {
@@ -125,7 +130,7 @@ impl InterceptedConnect {
                     late.unwrap_or(Ok(0))
                 }
             },
-            () = self.forwarder.shared.shutdown.ended() => return,
+            () = self.forwarder.shared.shutdown.ended() => return self.shut_down(),
         };
         match (read, given_up) {
             (Ok(0), None) => self.transfer.finish(TransferOutcome::Closed),

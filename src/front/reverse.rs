@@ -2,7 +2,6 @@
 //!
 //! Only hosts that a route or `[reverse] allow` names are served: any program on this machine, including a web page in a browser, can send
 //! a request to a loopback port.
-//! page in a browser included.
 
 use std::sync::Arc;
 
