@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(pace.time_for(6000), Some(2000));
         // Nobody looked for a while.
         pace.observe(begin + Duration::from_secs(13), 9000, 9000);
-        assert_eq!(pace.samples(), [vec![3000; 2], vec![1500; 10]].concat());
+        assert_eq!(pace.samples(), [vec![3000; 2], vec![1200; 10]].concat());
         for second in 14..100 {
             pace.observe(begin + Duration::from_secs(second), 9000, 9000);
         }
