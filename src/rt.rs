@@ -28,8 +28,10 @@ pub struct Tasks(TaskTracker);
 
 impl Tasks {
     /// Spawns `task`; [`Tasks::finished`] waits until it ends.
+    ///
+    /// Boxed, because tokio copies a task several times while it spawns and ends it, and the largest ones have 8 and 16 KiB.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.0.spawn(task);
+        self.0.spawn(Box::pin(task));
     }
 
     /// The number of running tasks.

@@ -106,6 +106,7 @@ impl Acceptor {
             if let Some(size) = receive_buffer.filter(|_| near) {
                 socket.set_recv_buffer_size(size)?;
             }
+            tune(&SockRef::from(&socket));
             socket.set_nonblocking(true)?;
             let listener = TcpListener::from_std(socket.into())?;
             let address = listener.local_addr()?;
@@ -127,7 +128,10 @@ impl Acceptor {
     pub(crate) async fn accept(&self) -> AcceptedClient {
         self.slots.room().await;
         let (socket, peer) = self.accept_with_retry(|| self.listener.accept()).await;
-        tune(&SockRef::from(&socket));
+        // Linux copies the options of the listening socket.
+        if !cfg!(target_os = "linux") {
+            tune(&SockRef::from(&socket));
+        }
         let owners = self.owners.as_ref();
         let owner =
             owners.map(

@@ -163,3 +163,20 @@ fn credentials_in_the_config_are_not_in_an_error() {
     assert!(!format!("{error} {error:?} {}", error.advice()).contains("hunter2"));
     assert!(error.advice().contains("no interface"));
 }
+
+#[tokio::test]
+async fn a_client_that_vanishes_is_noticed_and_a_small_response_is_sent_at_once() {
+    let acceptor = one(1, None);
+    let _client = TcpStream::connect(acceptor.address()).await.unwrap();
+    let accepted = timeout(PATIENCE, acceptor.accept()).await.unwrap();
+    let socket = SockRef::from(accepted.tcp.socket());
+    assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
+    #[cfg(target_os = "linux")]
+    assert_eq!(
+        (
+            socket.tcp_keepalive_time().unwrap().as_secs(),
+            socket.tcp_keepalive_interval().unwrap().as_secs()
+        ),
+        (30, 10)
+    );
+}
