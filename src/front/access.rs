@@ -1,14 +1,15 @@
 //! The credentials of `[listen]`: which clients must send them, and in which form.
 //!
 //! Every front accepts `Proxy-Authorization`. The daemon's own pages accept `Authorization`, which has no other use there. On the reverse
-//! front `Authorization` is for the origin: a client that cannot set header fields writes `USER:PASSWORD` as the first path segment.
+//! front `Authorization` is for the origin: a client that cannot set header fields writes `USER:PASSWORD` as the first path segment. With it
+//! a URL is one of the reverse front, by whatever name the client reaches this machine, also where it sends the URL in absolute form.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::{
     HeaderMap, Method, Request, StatusCode, Uri,
     body::Incoming,
     header::{
-        AUTHORIZATION, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+        AUTHORIZATION, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
         WWW_AUTHENTICATE,
     },
 };
@@ -67,12 +68,22 @@ pub(super) async fn admit(
             .map_or("", |path| path.as_str());
         let secret = whole.strip_suffix(rest.strip_prefix('/').unwrap_or(rest));
         let secret = SecretSegment(secret.unwrap_or_default().trim_end_matches('/').into());
-        *request.uri_mut() = rest
+        let origin_form = rest
             .parse()
             .map_err(|_| Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest))?;
+        use_origin_form(request, origin_form);
         request.extensions_mut().insert(secret);
     }
     Ok(())
+}
+
+/// Replaces the request's URI by one in origin form. The authority of an absolute URI replaces `Host` (RFC 9112, section 3.2.2).
+pub(super) fn use_origin_form<B>(request: &mut Request<B>, uri: Uri) {
+    let authority = request.uri().authority().map(|name| name.as_str().parse());
+    if let Some(Ok(host)) = authority {
+        request.headers_mut().insert(HOST, host);
+    }
+    *request.uri_mut() = uri;
 }
 
 /// Removes fields whose URL begins with the credentials: `Referer`, and `Destination` and `If` of WebDAV, which `git push` sends to a
@@ -112,13 +123,12 @@ fn presented_credentials(request: &Request<Incoming>) -> Vec<PresentedCredential
     let in_field = |name| {
         basic(request.headers(), &name).map(|pair| PresentedCredentials { pair, rest: None })
     };
-    let mut all: Vec<PresentedCredentials> = in_field(PROXY_AUTHORIZATION).into_iter().collect();
+    // The path first: a secret segment is removed also where a field is right.
+    let mut all: Vec<PresentedCredentials> = in_path(request.uri()).into_iter().collect();
+    all.extend(in_field(PROXY_AUTHORIZATION));
     let in_origin_form = request.uri().scheme().is_none() && request.method() != Method::CONNECT;
-    if in_origin_form {
-        if own::is_own(request.uri().path()) {
-            all.extend(in_field(AUTHORIZATION));
-        }
-        all.extend(in_path(request.uri()));
+    if in_origin_form && own::is_own(request.uri().path()) {
+        all.extend(in_field(AUTHORIZATION));
     }
     all
 }

@@ -18,7 +18,7 @@ mod wrong_protocol;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
-use hyper::{Method, Request, body::Incoming, header::HOST, service::service_fn};
+use hyper::{Method, Request, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 
 use crate::{
@@ -143,6 +143,8 @@ impl FrontServer {
             }
             return response;
         }
+        // A secret segment makes it a URL of the reverse front.
+        let absolute = absolute && request.uri().scheme().is_some();
         if let Some(response) = methods::response(&forwarder, &mut request, client, None).await {
             return response;
         }
@@ -186,10 +188,6 @@ fn is_meant_for_us(request: &mut Request<Incoming>, forwarder: &Forwarder) -> bo
     let (true, Ok(path)) = (own, path.parse()) else {
         return false;
     };
-    // RFC 9112, section 3.2.2: the target replaces `Host`.
-    if let Some(host) = authority.and_then(|authority| authority.parse().ok()) {
-        request.headers_mut().insert(HOST, host);
-    }
-    *request.uri_mut() = path;
+    access::use_origin_form(request, path);
     true
 }

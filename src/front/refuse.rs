@@ -111,10 +111,9 @@ pub(super) fn begin<B>(
     };
     let path = match front {
         track::Front::Tunnel => String::new(),
-        track::Front::Reverse => redacted_path(request.uri().path()),
-        track::Front::Absolute | track::Front::Intercept | track::Front::Unknown => {
-            request.uri().path().to_owned()
-        }
+        // The path of an absolute URL may be one of the reverse front.
+        track::Front::Reverse | track::Front::Absolute => redacted_path(request.uri().path()),
+        track::Front::Intercept | track::Front::Unknown => request.uri().path().to_owned(),
     };
     let transfer = forwarder.shared.tracker.begin(TransferStart {
         front,

@@ -113,3 +113,36 @@ async fn guessing_the_password_slows_down() {
         begun.elapsed()
     );
 }
+
+/// A client behind `http_proxy` sends the URL of the reverse front in absolute form, with the name by which it reaches this machine.
+#[tokio::test]
+async fn the_secret_segment_of_an_absolute_url_is_taken_and_neither_logged_nor_sent_on() {
+    for (field, password) in [
+        (String::new(), PASSWORD),
+        (
+            format!("Proxy-Authorization: {}\r\n", basic(PASSWORD)),
+            PASSWORD,
+        ),
+        (String::new(), "PLANTED/wrong"),
+    ] {
+        let (world, served) = guarded().await;
+        let segment = format!("me:{}", password.replace('/', "%2F"));
+        let url = format!("http://gitferry.lan:80/{segment}/http:main.test:80/x");
+        let response = ask(&world, &url, &field).await;
+        if password == PASSWORD {
+            assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+            let sent = soon("the origin's request", served).await.unwrap();
+            assert!(sent.starts_with("GET /x "), "{sent}");
+            assert!(!sent.contains("PLANTED"), "{sent}");
+        } else {
+            assert!(response.starts_with("HTTP/1.1 407"), "{response}");
+        }
+        world.next_end().await;
+        for page in ["/-/api/history", "/-/api/transfers"] {
+            let fields = format!("Authorization: {}\r\n", basic(PASSWORD));
+            let page = ask(&world, page, &fields).await;
+            assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+            assert!(!page.contains("PLANTED"), "{page}");
+        }
+    }
+}
