@@ -130,7 +130,10 @@ pub(crate) fn is_unprocessed(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(level) = next {
         if let Some(error) = level.downcast_ref::<h2::Error>() {
-            let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            let refused = matches!(
+                error.reason(),
+                Some(h2::Reason::REFUSED_STREAM | h2::Reason::HTTP_1_1_REQUIRED)
+            );
             return error.is_remote() && (refused || error.is_go_away());
         }
         next = level.source();

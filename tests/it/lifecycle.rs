@@ -274,3 +274,19 @@ async fn the_status_answers_while_every_place_is_taken_and_while_clients_say_not
         .await;
     assert!(status.head().await.starts_with("HTTP/1.1 200 "));
 }
+
+/// A CONNECT to a terminated route waits for the client's ClientHello: the end is the daemon's, not the client's.
+#[tokio::test]
+async fn a_connect_without_a_client_hello_that_is_open_at_the_stop_is_not_called_gone() {
+    let (address, _served) = origin(|connections| async move { connections.next().await }).await;
+    let routes = route("origin.test", address, "terminate", "");
+    let mut world = World::with(&routes).await;
+    let mut client = world
+        .sends("CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test:443\r\n\r\n")
+        .await;
+    client.head().await;
+    let stopping = world.stop(Duration::from_millis(100));
+    let end = world.next_end().await;
+    assert!(end.result.ends_with("/shutdown"), "{end:?}");
+    drop(soon("the end", stopping).await);
+}

@@ -43,11 +43,11 @@ fn says(world: &World, background: &Background, n: usize, frames: Vec<u8>) -> So
                 return;
             }
             let _ = stream.write_all(&frame(4, 0, &[])).await;
-            // Until the HEADERS of stream 1 are there.
+            // Until the HEADERS of stream 1 are there (END_HEADERS, with or without END_STREAM).
             let mut seen = Vec::new();
             while !seen
-                .windows(5)
-                .any(|head| head[0] == 1 && head[1..] == [5, 0, 0, 0])
+                .windows(6)
+                .any(|head| head[0] == 1 && matches!(head[1], 4 | 5) && head[2..] == [0, 0, 0, 1])
             {
                 match stream.read(&mut buffer).await {
                     Ok(read @ 1..) => seen.extend_from_slice(&buffer[..read]),
@@ -94,6 +94,18 @@ fn a_request_after_the_last_one_of_a_goaway_is_sent_again_even_where_it_may_act(
     let (status, faults) = asks(1, frame(7, 0, &[0; 8]), POST);
     assert_eq!(status, "200", "{faults:?}");
     assert_eq!(faults, ["origin/awaiting-head/http2-no-error"]);
+}
+
+/// The body is as small as a lock of git-lfs or a commit through the Hub's API.
+#[test]
+fn a_small_body_is_sent_again_where_the_origin_did_not_process_it() {
+    let small = &["-d", "{\"small\":1}"];
+    for frames in [reset(7), frame(7, 0, &[0; 8]), reset(13)] {
+        let (status, faults) = asks(1, frames.clone(), small);
+        assert_eq!(status, "200", "{frames:?} {faults:?}");
+    }
+    let (status, faults) = asks(1, reset(2), small);
+    assert_eq!(status, "502", "{faults:?}");
 }
 
 #[test]

@@ -132,6 +132,7 @@ impl OutgoingRequest {
         match http_body_util::BodyExt::collect(body).await {
             Ok(collected) => {
                 self.held = Some(collected.to_bytes());
+                self.upload = None;
                 Ok(())
             }
             Err(error) => {

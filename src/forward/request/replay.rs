@@ -17,15 +17,26 @@ use hyper::{
 use tokio_util::bytes::Bytes;
 
 use crate::forward::request::spool::{Budget, ReplayBuffer, ReplayLoss};
-use crate::{config::Route, model::fault::BoxError, track::TransferHandle};
+use crate::{
+    config::{HttpVersion, Route},
+    model::fault::BoxError,
+    track::TransferHandle,
+};
 
 /// True where a body is recorded so that the request can be repeated in mid-upload; only this function decides it.
 ///
 /// Only where a repetition is harmless (RFC 9110, section 9.2.2: PUT replaces), the client declared the length, and the route permits it.
-/// Never for a POST: git's receive-pack may have acted on what it received.
+/// A small body of another method is recorded where HTTP/2 is offered: it is sent again only where the origin states that it did not process
+/// the request (RFC 9113, section 8.7). git's receive-pack may have acted on what it received otherwise.
 pub(crate) fn may_replay(head: &Parts, route: &Route) -> bool {
-    route.replay && head.method == Method::PUT && head.headers.contains_key(CONTENT_LENGTH)
+    let length = head.headers.get(CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let small = |length: u64| length <= SMALL && route.http == HttpVersion::Http2;
+    length.is_some_and(|length| route.replay && head.method == Method::PUT || small(length))
 }
+
+/// The largest body that is recorded for any method.
+const SMALL: u64 = 64 * 1024;
 
 /// A client's body and the record of what was received.
 pub(crate) struct Upload<B = Incoming>(Arc<Mutex<UploadState<B>>>);
