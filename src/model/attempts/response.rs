@@ -31,7 +31,7 @@ impl Attempts {
             return self.deliver(Some(Lesson::Works), now);
         }
         let fault = response.fault();
-        let asked = response.retry_after.filter(|_| response.status != 502);
+        let asked = response.retry_after;
         let patient = asked.is_none_or(|wait| wait <= self.policy.backoff_limit);
         let worth_it = patient && (busy || by_hop || asked.is_some());
         let (small, mut tried) = (response.request.is_small(), self.tried());
