@@ -181,6 +181,8 @@ fn a_client_that_stops_sending_is_client_idle() {
     push.client.pause();
     let stall = told(&mut push.ferry, "client-idle");
     assert_eq!(stall["leg"], "client", "{stall:#}");
+    // Nothing is done about it, whatever the route's action is.
+    assert_eq!(stall["action"], "report", "{stall:#}");
     push.client.resume();
     push.ferry.wait_for_event("stall over");
     push.client.finish(PATIENCE).well();

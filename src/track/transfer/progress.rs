@@ -311,7 +311,10 @@ impl TransferState {
             sibling: self.sibling(upstream).map(|sibling| {
                 stall::SiblingText(&sibling, upstream.unwrap_or("direct")).to_string()
             }),
-            action: about.stall.action,
+            action: match stall.verdict.ending_helps() {
+                true => about.stall.action,
+                false => Action::Report,
+            },
             evidence: stall::evidence(stall, &sample),
             advice: advice.text,
             remedy: advice.remedy.as_str(),
