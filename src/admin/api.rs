@@ -97,7 +97,7 @@ impl Api<'_> {
     /// Finished transfers, the newest first.
     pub(super) fn history(&self) -> Result<Value, ApiError> {
         let limit = self.limit()?;
-        let before = self.number("before")?.unwrap_or(u64::MAX);
+        let before = self.number("before")?;
         let since = match self.parameter("since") {
             Some(text) => Some(
                 parse_since(text, SystemTime::now())
@@ -108,13 +108,18 @@ impl Api<'_> {
         let failed = matches!(self.parameter("failed"), Some("" | "1" | "true"));
         let host = self.parameter("host");
         let wanted = |it: &Finished| {
-            it.id < before
-                && (!failed || it.failed || it.refused)
+            (!failed || it.failed || it.refused)
                 && since.is_none_or(|since| it.ended >= since)
                 && host.is_none_or(|host| it.host.contains(host))
         };
         let kept = self.forwarder.shared.tracker.history().newest();
-        let mut rest = kept.into_iter().filter(|it| wanted(it));
+        // The list is in the order of the ends, not of the numbers.
+        let begin = before.map_or(0, |id| {
+            let last = kept.iter().position(|it| it.id == id);
+            let older = || kept.iter().position(|it| it.id < id);
+            last.map(|at| at + 1).or_else(older).unwrap_or(kept.len())
+        });
+        let mut rest = kept.into_iter().skip(begin).filter(|it| wanted(it));
         let page: Vec<_> = rest.by_ref().take(limit).collect();
         let next = rest.next().and(page.last().map(|it| it.id));
         Ok(json!({ "api": API, "now": now(), "next": next, "transfers": value(&page) }))

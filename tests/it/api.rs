@@ -151,6 +151,36 @@ async fn thousands_of_transfers_come_a_page_at_a_time() {
     assert!(head.starts_with("HTTP/1.1 404 "), "{head}");
 }
 
+/// A long transfer has a small number and ends last: pages that went by numbers hid what ended before it.
+#[tokio::test]
+async fn pages_of_the_history_list_every_transfer_once_in_the_order_of_their_ends() {
+    let (address, _served) = origin(answers).await;
+    let world = World::in_front_of("origin.test", address).await;
+    // A tunnel, the first transfer, ends after three requests.
+    let mut tunnel = world
+        .sends("CONNECT origin.test:22 HTTP/1.1\r\nHost: origin.test:22\r\n\r\n")
+        .await;
+    tunnel.head().await;
+    for _ in 0..3 {
+        let request = "GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        world.sends(request).await.rest().await;
+        world.next_end().await;
+    }
+    drop(tunnel);
+    world.next_end().await;
+    let mut path = "/-/api/history?limit=1".to_owned();
+    let mut numbers = Vec::new();
+    for _ in 0..10 {
+        let (_, page) = get(&world, &path).await;
+        numbers.push(page["transfers"][0]["id"].as_u64().unwrap());
+        let Some(next) = page["next"].as_u64() else {
+            break;
+        };
+        path = format!("/-/api/history?limit=1&before={next}");
+    }
+    assert_eq!(numbers, [1, 4, 3, 2]);
+}
+
 #[tokio::test]
 async fn a_stream_tells_what_changes_takes_no_place_of_a_client_and_ends_at_shutdown() {
     let (address, _served) = origin(answers).await;
