@@ -112,6 +112,19 @@ async fn guessing_the_password_slows_down() {
         "{:?}",
         begun.elapsed()
     );
+    // More than can wait for their turn: git would erase a right password for a 401.
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let request = format!(
+            "GET /-/status HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {}\r\n\r\n",
+            basic("guess")
+        );
+        clients.push(world.sends(request).await);
+    }
+    let mut last = clients.pop().unwrap();
+    let refused = last.head().await;
+    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+    assert!(refused.contains("too-many-wrong-passwords"), "{refused}");
 }
 
 /// A client behind `http_proxy` sends the URL of the reverse front in absolute form, with the name by which it reaches this machine.

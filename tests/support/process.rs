@@ -7,6 +7,7 @@ use std::{
     os::unix::{net::UnixStream, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -166,10 +167,18 @@ pub(crate) fn pid(child: &Child) -> Option<Pid> {
     i32::try_from(child.id()).ok().map(Pid::from_raw)
 }
 
-/// An address on loopback that was free a moment ago.
+/// An address on loopback that was free a moment ago. Its port is below those that the kernel gives to port 0 (ip(7),
+/// `ip_local_port_range`): no server or client of another test takes it in between.
 pub(crate) fn free_address() -> SocketAddr {
-    let probe = TcpListener::bind("127.0.0.1:0").unwrap();
-    probe.local_addr().unwrap()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 12_000 + (std::process::id().wrapping_mul(101).wrapping_add(next)) % 20_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// A loopback port without a listener, reserved as long as this lives.

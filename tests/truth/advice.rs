@@ -61,6 +61,10 @@ const NOT_TAKEN: &[(&str, &str)] = &[
         "what this machine lacks cannot be given to it by a test",
     ),
     ("stale-connection", "the advice is to repeat the command"),
+    (
+        "too-many-wrong-passwords",
+        "the advice is to wait: tests/it/access.rs guesses until it is slow",
+    ),
 ];
 
 /// The same of the verdicts of stalls.
