@@ -30,13 +30,21 @@ struct CapturedLine {
 impl RequestLine {
     /// Records bytes that were read.
     pub(crate) fn record(&self, read: &[u8]) {
-        let mut line = self.lock();
-        let begun = line.begun || !read.is_empty();
-        if line.responded && !read.is_empty() {
-            *line = CapturedLine::default();
+        if read.is_empty() {
+            return;
         }
-        line.begun = begun;
-        if line.whole || read.is_empty() {
+        let mut line = self.lock();
+        if line.responded {
+            // The buffer is used again.
+            let mut bytes = std::mem::take(&mut line.bytes);
+            bytes.clear();
+            *line = CapturedLine {
+                bytes,
+                ..CapturedLine::default()
+            };
+        }
+        line.begun = true;
+        if line.whole {
             return;
         }
         let mut rest = read;

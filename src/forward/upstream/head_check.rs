@@ -23,26 +23,39 @@ pub(super) const MALFORMED: &str =
 
 impl HeadCheck {
     /// Reads received bytes; true where a field that decides on the framing is malformed.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> bool {
-        for byte in bytes {
-            if self.over {
+    pub(super) fn read(&mut self, mut bytes: &[u8]) -> bool {
+        while !self.over && !bytes.is_empty() {
+            let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+                self.keep(bytes);
                 return false;
-            }
-            if *byte != b'\n' {
-                if self.line.len() < MOST {
-                    self.line.push(*byte);
-                }
-                continue;
-            }
-            let line = std::mem::take(&mut self.line);
-            if self.is_malformed(line.strip_suffix(b"\r").unwrap_or(&line)) {
+            };
+            let (line, rest) = bytes.split_at(end);
+            bytes = rest.get(1..).unwrap_or_default();
+            // A line in one piece, as usual, is not copied.
+            let malformed = if self.line.is_empty() {
+                self.is_malformed(line)
+            } else {
+                self.keep(line);
+                let mut whole = std::mem::take(&mut self.line);
+                let malformed = self.is_malformed(&whole);
+                whole.clear();
+                self.line = whole;
+                malformed
+            };
+            if malformed {
                 return true;
             }
         }
         false
     }
 
+    fn keep(&mut self, part: &[u8]) {
+        let room = MOST.saturating_sub(self.line.len());
+        self.line.extend(part.iter().take(room));
+    }
+
     fn is_malformed(&mut self, line: &[u8]) -> bool {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         if !self.begun {
             // `HTTP/1.1 103 Early Hints`; empty lines may precede it.
             let status = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
@@ -58,9 +71,13 @@ impl HeadCheck {
         let continued = line.starts_with(b" ") || line.starts_with(b"\t");
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
         if !continued {
-            let letters = name.iter().filter(|byte| byte.is_ascii_graphic());
-            let letters: Vec<u8> = letters.map(u8::to_ascii_lowercase).collect();
-            self.framing = letters == b"transfer-encoding" || letters == b"content-length";
+            let is = |wanted: &[u8]| {
+                let letters = name.iter().filter(|byte| byte.is_ascii_graphic());
+                letters
+                    .map(u8::to_ascii_lowercase)
+                    .eq(wanted.iter().copied())
+            };
+            self.framing = is(b"transfer-encoding") || is(b"content-length");
         }
         let invalid = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
         let odd_name = !continued && !name.trim_ascii_end().iter().all(u8::is_ascii_graphic);
