@@ -75,7 +75,7 @@ impl Exchange {
         transfer.note_credentials(gives_credentials(&outgoing.head.headers));
         let distrusted =
             exchange_request.base.is_some() && forwarder.config.distrusts(&exchange_request.target);
-        let about = circuit::CircuitScope {
+        let scope = circuit::CircuitScope {
             route,
             target: &exchange_request.target,
         };
@@ -84,7 +84,7 @@ impl Exchange {
             public_only: distrusted,
         };
         let needs = UpstreamNeeds::of(&outgoing, route);
-        let plan = UpstreamPlan::new(forwarder, &transfer, about, needs, probing);
+        let plan = UpstreamPlan::new(forwarder, &transfer, scope, needs, probing);
         Self {
             forwarder: Arc::clone(forwarder),
             exchange_request,
@@ -99,14 +99,14 @@ impl Exchange {
 
     /// Sends the request until there is a response to pass on.
     pub(crate) async fn request(&mut self) -> Result<LeasedResponse, FinalFault> {
-        let turn = self.plan.begin(self.outgoing.connection_kind());
-        let came = self.run(turn).await?;
-        let (method, response) = (&self.outgoing.head.method, &came.0);
+        let step = self.plan.begin(self.outgoing.connection_kind());
+        let leased = self.run(step).await?;
+        let (method, response) = (&self.outgoing.head.method, &leased.0);
         if self.outgoing.bodiless && self.outgoing.upgrade.is_none() {
             self.partial = PartialResponse::of(method, response.status(), response.headers());
             self.supports_ranges = response.version() > Version::HTTP_10;
         }
-        Ok(came)
+        Ok(leased)
     }
 
     /// How many bytes the response promised, where its rest can be requested.
@@ -121,10 +121,10 @@ impl Exchange {
         got: u64,
     ) -> Result<LeasedResponse, FinalFault> {
         self.got = Some(got);
-        let turn = self.plan.on_event(self.broke_off(fault, got)).await?;
-        let came = self.run(turn).await?;
+        let step = self.plan.on_event(self.broke_off(fault, got)).await?;
+        let leased = self.run(step).await?;
         self.transfer.enter(Stage::ReceivingBody);
-        Ok(came)
+        Ok(leased)
     }
 
     /// The event for a response that broke off.
@@ -147,21 +147,21 @@ impl Exchange {
     }
 
     /// Carries out one step after the other until there is a response to pass on.
-    async fn run(&mut self, mut turn: PlanStep) -> Result<LeasedResponse, FinalFault> {
+    async fn run(&mut self, mut step: PlanStep) -> Result<LeasedResponse, FinalFault> {
         let mut held = StepResult::Nothing;
         loop {
             let event;
-            (held, event) = match (turn, held) {
+            (held, event) = match (step, held) {
                 (PlanStep::Connect(connect), _) => self.connect(connect).await,
                 (PlanStep::Send, StepResult::Connection(lease)) => self.send(lease).await,
-                (PlanStep::Deliver, StepResult::Response(came)) => return Ok(*came),
+                (PlanStep::Deliver, StepResult::Response(leased)) => return Ok(*leased),
                 // The policy sends only on a connection, and delivers only a response.
                 (PlanStep::Send | PlanStep::Deliver, _) => {
                     let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Local);
                     (StepResult::Nothing, Event::DialFailed(fault))
                 }
             };
-            turn = self.plan.on_event(event).await?;
+            step = self.plan.on_event(event).await?;
         }
     }
 
@@ -169,7 +169,7 @@ impl Exchange {
     async fn connect(&self, connect: ConnectCommand) -> (StepResult, Event) {
         let key = self.key();
         if let Some(lease) = self.take_idle(connect, &key).await {
-            self.transfer.set_peer(lease.about.peer);
+            self.transfer.set_peer(lease.info.peer);
             lease.watch(&self.transfer);
             if !lease.reused {
                 return (StepResult::Connection(lease), Event::Dialled);
@@ -184,8 +184,8 @@ impl Exchange {
         let shared = &self.forwarder.shared;
         let max_head = self.forwarder.config.listen.max_head;
         match send::open((&shared.tasks, &shared.shutdown), reached, max_head).await {
-            Ok((sender, about)) => {
-                let lease = self.forwarder.pool.lease(key, sender, about);
+            Ok((sender, info)) => {
+                let lease = self.forwarder.pool.lease(key, sender, info);
                 lease.watch(&self.transfer);
                 (StepResult::Connection(lease), Event::Dialled)
             }
@@ -238,14 +238,14 @@ impl Exchange {
     /// Returns the connection of a complete response with `status` to the pool. `git push` may need another one for its commands, where they come
     /// after this one is too old to trust.
     pub(crate) fn return_to_pool(&self, lease: Lease, status: u16) {
-        let about = Arc::clone(&lease.about);
+        let info = Arc::clone(&lease.info);
         lease.return_to_pool();
         if status == StatusCode::OK
             && self.outgoing.precedes_push()
             && let Some(dial) = self.plan.background_dial()
         {
             let (key, http) = (self.key(), self.plan.route().http);
-            SpareDial { key, dial, http }.open_in_place_of(about, Arc::clone(&self.forwarder));
+            SpareDial { key, dial, http }.open_in_place_of(info, Arc::clone(&self.forwarder));
         }
     }
 
@@ -256,10 +256,10 @@ impl Exchange {
             Ok(request) => request,
             Err(fault) => return (StepResult::Nothing, Event::Refused(fault)),
         };
-        let waiting = match &lease.about.absolute_form {
+        let waiting = match &lease.info.absolute_form {
             None => None,
             Some(_) => {
-                let hop = lease.about.peer.to_string();
+                let hop = lease.info.peer.to_string();
                 match PendingRequest::begin(&hop, &to.target.to_string()).await {
                     Ok(waiting) => Some(waiting),
                     Err(fault) => return (StepResult::Nothing, Event::Refused(fault)),
@@ -299,16 +299,16 @@ impl Exchange {
                 if matches!(missed, NoResponse::Stale) {
                     self.forwarder.pool.forget_unused_since(began);
                 }
-                (StepResult::Nothing, self.failed_event(missed, &lease.about))
+                (StepResult::Nothing, self.failed_event(missed, &lease.info))
             }
         }
     }
 
     /// The event for a request without a response.
-    fn failed_event(&mut self, missed: NoResponse, about: &ConnectionInfo) -> Event {
+    fn failed_event(&mut self, missed: NoResponse, info: &ConnectionInfo) -> Event {
         match missed {
             NoResponse::Stale => Event::Failed {
-                fault: stale::fault(about, self.transfer.stage()),
+                fault: stale::fault(info, self.transfer.stage()),
                 request: self.outgoing.state(),
             },
             NoResponse::Stalled(stall) => Event::Stalled {
@@ -316,7 +316,7 @@ impl Exchange {
                 request: self.outgoing.state(),
             },
             NoResponse::Failed(failed) => {
-                let fault = failed.fault(&self.transfer, &self.outgoing.notes, about);
+                let fault = failed.fault(&self.transfer, &self.outgoing.notes, info);
                 let unprocessed = failed.is_unprocessed();
                 self.outgoing.body = failed.request.map(Request::into_body);
                 let state = self.outgoing.state();

@@ -155,7 +155,7 @@ impl Forwarder {
             outgoing,
         ));
         match exchange.request().await {
-            Ok(came) => Ok(deliver(exchange, came).await),
+            Ok(response) => Ok(deliver(exchange, response).await),
             Err(given_up) => {
                 let body = exchange.outgoing.body.take();
                 Err(Box::new((given_up, exchange.transfer, body)))
@@ -213,10 +213,10 @@ async fn deliver(
     }
     let forwarder = Arc::clone(&exchange.forwarder);
     let status = response.status().as_u16();
-    let quotable = quoted::quotable(&lease.about);
-    let about = (status, close_delimited);
-    let response =
-        response.map(|body| OriginBody::new(body, about, exchange, lease).boxed_unsync());
+    let quotable = quoted::quotable(&lease.info);
+    let response = response.map(|body| {
+        OriginBody::new(body, (status, close_delimited), exchange, lease).boxed_unsync()
+    });
     let response = match batch {
         Some(batch) => batch.watch(response),
         None => response,

@@ -38,9 +38,9 @@ const PROXIES: [&str; 8] = [
 /// tinyproxy answers a wrong password with 401.
 pub(super) fn wants_credentials<B>(
     response: &Response<B>,
-    about: &ConnectionInfo,
+    info: &ConnectionInfo,
 ) -> Option<Fault> {
-    let form = about.absolute_form.as_ref()?;
+    let form = info.absolute_form.as_ref()?;
     let headers = response.headers();
     let asks = match response.status() {
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => true,
@@ -76,18 +76,18 @@ pub(super) fn wants_credentials<B>(
     };
     let kind = FaultKind::HopAuthentication(login);
     let fault = Fault::new(Leg::Hop, Stage::AwaitingHead, kind);
-    Some(fault.peer(about.peer).detail(said))
+    Some(fault.peer(info.peer).detail(said))
 }
 
 /// The evidence that a hop made this refusal, as a sentence; `None` where the response seems to be the origin's.
 ///
 /// An origin may be a squid itself. Inside TLS its certificate shows that: a hop that intercepts has its own CA, whose certificates are in
 /// no public log.
-pub(super) fn made_by_hop<B>(response: &Response<B>, about: &ConnectionInfo) -> Option<Box<str>> {
+pub(super) fn made_by_hop<B>(response: &Response<B>, info: &ConnectionInfo) -> Option<Box<str>> {
     let (status, headers) = (response.status(), response.headers());
     // Only an origin sends these: a hop requests credentials with 407. An origin may be a squid itself.
     let of_origin = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND);
-    if !about.hop || about.genuine || status.as_u16() < 400 || of_origin {
+    if !info.hop || info.genuine || status.as_u16() < 400 || of_origin {
         return None;
     }
     let mut said = Vec::new();
@@ -100,7 +100,7 @@ pub(super) fn made_by_hop<B>(response: &Response<B>, about: &ConnectionInfo) -> 
             said.push(format!("Server: {server}"));
         }
         // HAProxy and privoxy name themselves in neither field when they answer for a server that they did not reach.
-        None if about.absolute_form.is_some()
+        None if info.absolute_form.is_some()
             && !headers.contains_key(VIA)
             && is_page(headers)
             && (502..=504).contains(&status.as_u16()) =>
@@ -140,11 +140,11 @@ fn server(headers: &HeaderMap) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{forward::upstream::pool::tests::about, net::dial::AbsoluteForm};
+    use crate::{forward::upstream::pool::tests::connection_info, net::dial::AbsoluteForm};
 
     #[tokio::test]
     async fn what_only_an_origin_says_is_the_origins_although_it_is_a_squid() {
-        let intercepted = about(true).await;
+        let intercepted = connection_info(true).await;
         for (status, by_hop) in [(401, false), (404, false), (403, true), (503, true)] {
             let response = Response::builder()
                 .status(status)
@@ -154,7 +154,7 @@ mod tests {
             assert_eq!(hops, by_hop, "{status}");
             let genuine = ConnectionInfo {
                 genuine: true,
-                ..about(true).await
+                ..connection_info(true).await
             };
             assert_eq!(made_by_hop(&response, &genuine), None, "{status}");
         }
@@ -162,8 +162,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_401_of_a_plain_hop_is_the_hops_and_that_of_an_origin_is_not() {
-        let mut about = about(true).await;
-        about.absolute_form = Some(AbsoluteForm {
+        let mut info = connection_info(true).await;
+        info.absolute_form = Some(AbsoluteForm {
             authorization: None,
             via: true,
         });
@@ -173,7 +173,7 @@ mod tests {
                 Some(challenge) => response.header(WWW_AUTHENTICATE, challenge),
                 None => response,
             };
-            wants_credentials(&response.body(()).unwrap(), &about).is_some()
+            wants_credentials(&response.body(()).unwrap(), &info).is_some()
         };
         assert!(hops(Some(TINYPROXY_CHALLENGE), "tinyproxy/1.11.1"));
         assert!(hops(None, "nginx"));

@@ -38,7 +38,7 @@ impl Exchange {
             && !partial.is_continued_by(got, status, response.headers())
         {
             let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, FaultKind::BadAnswer);
-            let fault = fault.peer(lease.about.peer).detail(format!(
+            let fault = fault.peer(lease.info.peer).detail(format!(
                 "the request was for the rest from byte {got}, and the response was {} or had other bytes",
                 status.as_u16()
             ));
@@ -51,8 +51,8 @@ impl Exchange {
         Event::Response(ResponseHead {
             status: status.as_u16(),
             retry_after: headers::retry_after(response.headers()),
-            peer: lease.about.peer,
-            by_hop: hop_response::made_by_hop(response, &lease.about),
+            peer: lease.info.peer,
+            by_hop: hop_response::made_by_hop(response, &lease.info),
             request,
         })
     }
@@ -75,9 +75,9 @@ impl Exchange {
         };
         if let Some(detail) = unusable {
             let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, FaultKind::BadAnswer);
-            return Some(fault.peer(lease.about.peer).detail(detail));
+            return Some(fault.peer(lease.info.peer).detail(detail));
         }
-        hop_response::wants_credentials(response, &lease.about)
+        hop_response::wants_credentials(response, &lease.info)
             .or_else(|| to.asks_for_withheld_credentials(&self.outgoing.head.uri, response))
     }
 }

@@ -137,11 +137,11 @@ impl RangeRequests {
         let shared = &self.forwarder.shared;
         let max_head = self.forwarder.config.listen.max_head;
         let opened = send::open((&shared.tasks, &shared.shutdown), reached, max_head).await;
-        let (sender, about) = opened.map_err(failed)?;
+        let (sender, info) = opened.map_err(failed)?;
         Ok(self
             .forwarder
             .pool
-            .lease(Arc::clone(&self.key), sender, about))
+            .lease(Arc::clone(&self.key), sender, info))
     }
 
     async fn ask(
@@ -158,7 +158,7 @@ impl RangeRequests {
         let range_field = self.partial.ask_range(bytes, request.headers_mut());
         range_field.map_err(failed)?;
         address::address(&mut request, &self.head.uri, &lease, &self.to).map_err(failed)?;
-        lease.about.flood.watch(&mut request, None);
+        lease.info.flood.watch(&mut request, None);
         let shared = &self.forwarder.shared;
         lease.spawn(&shared.tasks, &shared.shutdown);
         let sending = tokio::time::timeout(patience, send::send(&mut lease, request));

@@ -45,7 +45,7 @@ impl Exchange {
             // HTTP/2 flow control holds an unwanted body back, and `Expect` is not sent on.
             (Sender::Http2(_), Some(gate)) => gate.open(),
             (Sender::Http2(_), None) => {}
-            (Sender::Http1(_), gate) => lease.about.flood.watch(&mut request, gate.clone()),
+            (Sender::Http1(_), gate) => lease.info.flood.watch(&mut request, gate.clone()),
         }
         Ok(request)
     }

@@ -168,7 +168,7 @@ impl OriginBody {
         let Some(open) = &self.open else {
             return Err(fault.into());
         };
-        if let Some(flood) = open.lease.about.flood.exceeded() {
+        if let Some(flood) = open.lease.info.flood.exceeded() {
             fault = Fault::new(Leg::Origin, Stage::ReceivingBody, FaultKind::BadAnswer);
             fault = fault.detail(flood);
         }
@@ -180,7 +180,7 @@ impl OriginBody {
             let kind = open.exchange.outgoing.notes.client_fault();
             Fault::new(Leg::Client, Stage::ReceivingBody, kind)
         } else {
-            fault.peer(open.lease.about.peer)
+            fault.peer(open.lease.info.peer)
         };
         let event = open.exchange.broke_off(fault, self.got);
         self.end(event)

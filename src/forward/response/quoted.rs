@@ -26,8 +26,8 @@ use crate::{
 };
 
 /// What the responses on this connection may quote; `None` where no credentials were sent.
-pub(crate) fn quotable(about: &ConnectionInfo) -> Option<Quotable> {
-    let form = about.absolute_form.as_ref()?;
+pub(crate) fn quotable(info: &ConnectionInfo) -> Option<Quotable> {
+    let form = info.absolute_form.as_ref()?;
     let authorization = form.authorization.as_ref()?;
     Some(Quotable::of(authorization.as_bytes()))
 }

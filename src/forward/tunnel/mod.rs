@@ -73,8 +73,8 @@ impl Tunnel {
             purpose: StreamUse::Tunnel,
             public_only: false,
         };
-        let about = circuit::CircuitScope { route, target };
-        let mut plan = UpstreamPlan::new(forwarder, transfer, about, UpstreamNeeds::Site, probing);
+        let scope = circuit::CircuitScope { route, target };
+        let mut plan = UpstreamPlan::new(forwarder, transfer, scope, UpstreamNeeds::Site, probing);
         plan.pass_trail(trail);
         let turn = plan.begin(ConnectionKind::New);
         let reached = connect(&mut plan, turn).await?;

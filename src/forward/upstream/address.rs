@@ -30,11 +30,11 @@ pub(crate) fn address(
     if matches!(lease.sender, Sender::Http1(_)) {
         join_cookies(request.headers_mut());
     }
-    if lease.about.absolute_form.is_none() {
+    if lease.info.absolute_form.is_none() {
         // The field is for hops only.
         request.headers_mut().remove(trail::TRAIL);
     }
-    match (&lease.sender, &lease.about.absolute_form) {
+    match (&lease.sender, &lease.info.absolute_form) {
         (Sender::Http2(_), _) => address_http2(request, uri, to),
         (Sender::Http1(_), Some(form)) => address_hop(request, uri, to, form),
         (Sender::Http1(_), None) => address_origin(request, uri, to),

@@ -308,7 +308,7 @@ impl CircuitScope<'_> {
             None,
         );
         shared.tasks.clone().spawn(async move {
-            let about = CircuitScope {
+            let scope = CircuitScope {
                 route: &route,
                 target: &target,
             };
@@ -329,17 +329,17 @@ impl CircuitScope<'_> {
             };
             match dialled {
                 Ok(_) => {
-                    let (host, now) = (about.host(), Instant::now());
+                    let (host, now) = (scope.host(), Instant::now());
                     if let Some(change) =
                         shared
                             .health
                             .record_connected_probe(&host, &upstream.label, now)
                     {
-                        about.report_change(&shared, &upstream, CircuitTurn::Probe, change, None);
+                        scope.report_change(&shared, &upstream, CircuitTurn::Probe, change, None);
                     }
                 }
-                Err(fault) if shared.health.is_probing(&about.host(), &upstream.label) => {
-                    about.failed(&shared, &upstream, CircuitTurn::Probe, &Cause::of(&fault));
+                Err(fault) if shared.health.is_probing(&scope.host(), &upstream.label) => {
+                    scope.failed(&shared, &upstream, CircuitTurn::Probe, &Cause::of(&fault));
                 }
                 // The circuit was closed meanwhile, or belongs to an earlier config: the result no longer counts.
                 Err(_) => {}

@@ -63,19 +63,19 @@ impl UpstreamPlan {
     pub(crate) fn new(
         forwarder: &Arc<Forwarder>,
         transfer: &TransferHandle,
-        about: circuit::CircuitScope<'_>,
+        scope: circuit::CircuitScope<'_>,
         needs: UpstreamNeeds,
         probing: circuit::Probing,
     ) -> Self {
-        let route = about.route;
-        let (order, trial) = about.order(forwarder, transfer, needs, probing);
+        let route = scope.route;
+        let (order, trial) = scope.order(forwarder, transfer, needs, probing);
         let dial = &route.dial;
         let policy = RetryPolicy::new(dial.attempts, dial.backoff, dial.backoff_limit);
         let mut attempts = Attempts::new(policy, transfer.stall_action(), order.len());
         let sole = order.first().filter(|_| order.len() == 1);
         let sole = sole.and_then(|at| route.upstreams.get(*at));
         let dead = sole
-            .and_then(|upstream| about.known_dead(&forwarder.shared, upstream))
+            .and_then(|upstream| scope.known_dead(&forwarder.shared, upstream))
             .is_some();
         if dead {
             attempts.only_once();
@@ -83,7 +83,7 @@ impl UpstreamPlan {
         Self {
             forwarder: Arc::clone(forwarder),
             route: Arc::clone(route),
-            target: about.target.clone(),
+            target: scope.target.clone(),
             transfer: transfer.clone(),
             attempts,
             dead,
@@ -267,14 +267,14 @@ impl UpstreamPlan {
 
     /// Ends with `fault`, or tries again where the exchange waits for the only upstream.
     fn end(&mut self, fault: Fault, now: Instant) -> Reaction {
-        let about = self.scope();
+        let scope = self.scope();
         let sole = self.upstream_at(0).filter(|_| self.order.len() == 1);
         let Some(upstream) = sole.cloned() else {
             return Reaction::given_up(fault);
         };
         let shared = self.forwarder.shared.clone();
         if self.attempts.may_be_patient(&fault)
-            && let Some((until, first)) = about.patience(&shared, &upstream, now)
+            && let Some((until, first)) = scope.patience(&shared, &upstream, now)
         {
             let jitter = fastrand::f64();
             let step = self.attempts.be_patient(fault, until, now, jitter);
@@ -282,7 +282,7 @@ impl UpstreamPlan {
             return if first { step } else { step.into_repeated() };
         }
         if self.attempts.is_death(&fault) {
-            about.sole_died(&shared, &upstream, &fault, now);
+            scope.sole_died(&shared, &upstream, &fault, now);
         }
         Reaction::given_up(fault)
     }

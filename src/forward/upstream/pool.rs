@@ -160,14 +160,14 @@ impl Pool {
             let mut lease = Lease {
                 reused: !idle.is_as_new(now),
                 sender: idle.sender,
-                about: idle.about,
+                info: idle.info,
                 key: Arc::clone(key),
                 in_use: self.in_use(key),
             };
             if lease.sender.ready().await {
                 return Some(lease);
             }
-            self.0.remove(key, &lease.about);
+            self.0.remove(key, &lease.info);
         }
     }
 
@@ -184,13 +184,13 @@ impl Pool {
     }
 
     /// A lease on a new connection.
-    pub(crate) fn lease(&self, key: Arc<Key>, sender: Sender, about: ConnectionInfo) -> Lease {
-        let about = Arc::new(about);
+    pub(crate) fn lease(&self, key: Arc<Key>, sender: Sender, info: ConnectionInfo) -> Lease {
+        let info = Arc::new(info);
         let in_use = self.use_of(&key);
         if let Sender::Http2(shared) = &sender {
             let idle = Idle {
                 sender: Sender::Http2(shared.clone()),
-                about: Arc::clone(&about),
+                info: Arc::clone(&info),
                 since: Instant::now(),
                 unused: false,
             };
@@ -198,7 +198,7 @@ impl Pool {
         }
         Lease {
             sender,
-            about,
+            info,
             reused: false,
             key,
             in_use,
@@ -224,14 +224,14 @@ impl Pool {
         self.ready(idle, key).await
     }
 
-    /// True where the connection that `about` describes is idle and carried nothing since `at`.
+    /// True where the connection that `info` describes is idle and carried nothing since `at`.
     pub(crate) fn is_idle_since(
         &self,
         key: &Key,
-        about: &Arc<ConnectionInfo>,
+        info: &Arc<ConnectionInfo>,
         at: Instant,
     ) -> bool {
-        self.0.is_idle_since(key, about, at)
+        self.0.is_idle_since(key, info, at)
     }
 
     /// Waits for the spare connection for `key` that is being opened, where no other request waits for it.
@@ -245,7 +245,7 @@ impl Pool {
         let mut lease = Lease {
             reused: !idle.unused,
             sender: idle.sender,
-            about: idle.about,
+            info: idle.info,
             key: Arc::clone(key),
             in_use: self.use_of(key),
         };
@@ -296,11 +296,11 @@ impl fmt::Debug for Pool {
 
 impl SpareOpening {
     /// Adds the connection to the pool.
-    pub(crate) fn insert(self, sender: Sender, about: ConnectionInfo) {
+    pub(crate) fn insert(self, sender: Sender, info: ConnectionInfo) {
         let unused = matches!(sender, Sender::Http1(_));
         let idle = Idle {
             sender,
-            about: Arc::new(about),
+            info: Arc::new(info),
             since: Instant::now(),
             unused,
         };

@@ -36,7 +36,7 @@ pub(crate) async fn open(
     max_head: usize,
 ) -> Result<(Sender, ConnectionInfo), Fault> {
     let peer = reached.peer;
-    let about = ConnectionInfo {
+    let info = ConnectionInfo {
         peer,
         tcp: reached.tcp.monitor(),
         hop: reached.hop,
@@ -53,7 +53,7 @@ pub(crate) async fn open(
     let shutdown = shutdown.clone();
     let http2 = reached.http == HttpVersion::Http2;
     let io = ReadAfterWriteError::new(reached.io);
-    let io = TokioIo::new(LimitedStream::new(io, about.flood.clone(), http2));
+    let io = TokioIo::new(LimitedStream::new(io, info.flood.clone(), http2));
     let sender = match reached.http {
         HttpVersion::Http1 => {
             let builder = http1_builder(max_head);
@@ -82,7 +82,7 @@ pub(crate) async fn open(
             Sender::Http2(sender)
         }
     };
-    Ok((sender, about))
+    Ok((sender, info))
 }
 
 /// HTTP/1.1, parsed as liberally as by the clients: curl and Go accept folded lines, spaces before a colon and hundreds of fields, and skip
@@ -147,7 +147,7 @@ pub(crate) async fn send_watched(
         Sender::Http2(_) => true,
     };
     let stale = stale::watch(lease, repeatable);
-    let about = Arc::clone(&lease.about);
+    let info = Arc::clone(&lease.info);
     let mut sending = std::pin::pin!(send(lease, request));
     let missed = tokio::select! {
         sent = &mut sending => return sent.map_err(|failed| NoResponse::Failed(Box::new(failed))),
@@ -156,7 +156,7 @@ pub(crate) async fn send_watched(
     };
     // A dead connection is dead for all its requests.
     if !shared || matches!(missed, NoResponse::Stale) {
-        about.tcp.end();
+        info.tcp.end();
         let _ = tokio::time::timeout(RELEASE_LIMIT, sending).await;
     }
     Err(missed)
@@ -195,24 +195,24 @@ impl SendError {
         &self,
         transfer: &TransferHandle,
         notes: &Arc<RequestNotes>,
-        about: &ConnectionInfo,
+        info: &ConnectionInfo,
     ) -> Fault {
         let stage = transfer.stage().max(Stage::SendingHead);
         if notes.client_failed() {
             return Fault::new(Leg::Client, stage, notes.client_fault());
         }
-        if let Some(flood) = about.flood.exceeded() {
+        if let Some(flood) = info.flood.exceeded() {
             let fault = Fault::new(Leg::Origin, stage, FaultKind::BadAnswer);
-            return fault.peer(about.peer).detail(flood);
+            return fault.peer(info.peer).detail(flood);
         }
         let kind = classify::io(&self.error);
         let stage = kind.stage_seen_at(stage);
         // A request in absolute form has no TLS except to the hop.
-        let leg = match (&kind, &about.absolute_form) {
+        let leg = match (&kind, &info.absolute_form) {
             (FaultKind::Alert(_), Some(_)) => Leg::Hop,
             _ => Leg::Origin,
         };
-        let mut fault = Fault::new(leg, stage, kind).peer(about.peer);
+        let mut fault = Fault::new(leg, stage, kind).peer(info.peer);
         let mut next: Option<&dyn std::error::Error> = Some(&self.error);
         while let Some(level) = next {
             if let Some(ReplayError::ReplayBuffer) = level.downcast_ref::<ReplayError>() {

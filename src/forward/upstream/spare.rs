@@ -67,16 +67,16 @@ impl SpareDial {
         })
     }
 
-    /// Opens one in the background once the connection described by `about` is nearly too old for its next request, unless that request has
+    /// Opens one in the background once the connection described by `info` is nearly too old for its next request, unless that request has
     /// arrived.
-    pub(crate) fn open_in_place_of(self, about: Arc<ConnectionInfo>, forwarder: Arc<Forwarder>) {
+    pub(crate) fn open_in_place_of(self, info: Arc<ConnectionInfo>, forwarder: Arc<Forwarder>) {
         let (shared, now) = (forwarder.shared.clone(), Instant::now());
         shared.tasks.clone().spawn(async move {
             tokio::select! {
                 () = sleep_until(now + AT_ONCE / 2) => {}
                 () = shared.shutdown.drained() => return,
             }
-            if forwarder.pool.is_idle_since(&self.key, &about, now) {
+            if forwarder.pool.is_idle_since(&self.key, &info, now) {
                 self.open(forwarder);
             }
         });
@@ -100,7 +100,7 @@ impl SpareDial {
                 () = shared.shutdown.drained() => return,
             };
             match opened {
-                Ok((sender, about)) => opening.insert(sender, about),
+                Ok((sender, info)) => opening.insert(sender, info),
                 Err(fault) => tracing::debug!(%fault, "spare connection failed"),
             }
         });

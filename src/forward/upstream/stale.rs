@@ -19,9 +19,9 @@ const EVERY: Duration = Duration::from_millis(250);
 /// Watches the connection of `lease` for the request about to be sent on it; `None` where the connection is new.
 pub(crate) fn watch(lease: &Lease, repeatable: bool) -> Option<StaleWatch> {
     lease.reused.then(|| StaleWatch {
-        tcp: lease.about.tcp.clone(),
+        tcp: lease.info.tcp.clone(),
         // Earlier requests were answered, so all earlier bytes were acknowledged.
-        reuse: Reuse::new(lease.about.tcp.counts(), repeatable),
+        reuse: Reuse::new(lease.info.tcp.counts(), repeatable),
         began: Instant::now(),
     })
 }
@@ -50,13 +50,13 @@ pub(crate) async fn wait_until_dead(watch: Option<StaleWatch>) {
 }
 
 /// The fault of a connection that died while it was idle.
-pub(crate) fn fault(about: &ConnectionInfo, stage: Stage) -> Fault {
-    let leg = if about.hop { Leg::Hop } else { Leg::Origin };
+pub(crate) fn fault(info: &ConnectionInfo, stage: Stage) -> Fault {
+    let leg = if info.hop { Leg::Hop } else { Leg::Origin };
     Fault::new(
         leg,
         stage.max(Stage::SendingHead),
         FaultKind::StaleConnection,
     )
-    .peer(about.peer)
+    .peer(info.peer)
     .detail("reused connection: nothing that was sent on it was acknowledged")
 }

@@ -62,7 +62,7 @@ impl Candidate {
         }
         let requests = Arc::new(exchange.ranges(lease)?);
         let begun = Instant::now();
-        let tcp = lease.about.tcp.clone();
+        let tcp = lease.info.tcp.clone();
         Some(Self {
             gaps: gaps(&tcp),
             tcp,

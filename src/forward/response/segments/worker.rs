@@ -143,7 +143,7 @@ impl Worker {
                         self.changed = true;
                         let record = &mut self.record;
                         if record.congestion.is_none() {
-                            record.congestion = lease.about.tcp.congestion();
+                            record.congestion = lease.info.tcp.congestion();
                         }
                         self.state = WorkerState::Reading {
                             id,
@@ -333,7 +333,7 @@ impl Worker {
         match &self.state {
             WorkerState::Free(lease)
             | WorkerState::Reading { lease, .. }
-            | WorkerState::Draining { lease, .. } => Some(lease.about.tcp.clone()),
+            | WorkerState::Draining { lease, .. } => Some(lease.info.tcp.clone()),
             WorkerState::Asking { .. } | WorkerState::Gone => None,
         }
     }

@@ -30,23 +30,23 @@ impl UpstreamPlan {
     ) -> Result<OriginStream, Fault> {
         let dead = || known.fault(Instant::now());
         let beside = self.background_dial().ok_or_else(dead)?;
-        let about = beside.scope();
+        let scope = beside.scope();
         let shared = &self.forwarder.shared;
-        let short = about.tries_dead(shared, &beside.upstream, SoleAttempt::Short);
+        let short = scope.tries_dead(shared, &beside.upstream, SoleAttempt::Short);
         let short = short.ok_or_else(dead)?;
         let (mut found, finding) = tokio::sync::oneshot::channel();
         let forwarder = Arc::clone(&self.forwarder);
         let http = self.http(connect);
         self.transfer.enter(Stage::Connecting);
         shared.tasks.spawn(async move {
-            let (shared, about) = (&forwarder.shared, beside.scope());
+            let (shared, scope) = (&forwarder.shared, beside.scope());
             let mut dialling = std::pin::pin!(beside.once(&forwarder, http));
             let mut long = None;
             let dialled = loop {
                 tokio::select! {
                     dialled = &mut dialling => break dialled,
                     () = found.closed(), if long.is_none() => {
-                        long = about.tries_dead(shared, &beside.upstream, SoleAttempt::Long);
+                        long = scope.tries_dead(shared, &beside.upstream, SoleAttempt::Long);
                         if long.is_none() {
                             return;
                         }
@@ -55,7 +55,7 @@ impl UpstreamPlan {
                 }
             };
             if dialled.is_ok() {
-                about.note_sole_success(shared, &beside.upstream);
+                scope.note_sole_success(shared, &beside.upstream);
             }
             let _ = found.send(dialled);
         });

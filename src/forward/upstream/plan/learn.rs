@@ -13,21 +13,21 @@ impl UpstreamPlan {
             return;
         };
         let shared = &self.forwarder.shared;
-        let about = self.scope();
+        let scope = self.scope();
         let Some(upstream) = self.upstream_at(place) else {
             return;
         };
         match &lesson {
             Lesson::Works => {
-                about.note_success(shared, upstream, Success::Head);
+                scope.note_success(shared, upstream, Success::Head);
                 if self.order.len() == 1 {
-                    about.note_sole_success(shared, upstream);
+                    scope.note_sole_success(shared, upstream);
                 }
                 self.note_success();
             }
-            Lesson::Whole => about.note_success(shared, upstream, Success::Whole),
-            Lesson::Failed(cause) => about.note_failure(shared, upstream, cause),
-            Lesson::Doubtful(cause) => about.note_doubt(shared, upstream, cause),
+            Lesson::Whole => scope.note_success(shared, upstream, Success::Whole),
+            Lesson::Failed(cause) => scope.note_failure(shared, upstream, cause),
+            Lesson::Doubtful(cause) => scope.note_doubt(shared, upstream, cause),
         }
         if matches!(lesson, Lesson::Failed(_) | Lesson::Doubtful(_)) {
             self.trial = None;

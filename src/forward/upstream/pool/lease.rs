@@ -22,7 +22,7 @@ pub(crate) struct Lease {
     /// The connection.
     pub sender: Sender,
     /// Its properties.
-    pub about: Arc<ConnectionInfo>,
+    pub info: Arc<ConnectionInfo>,
     /// True where an earlier request used it, or where it was idle so long that it may be dead.
     pub reused: bool,
     pub(super) key: Arc<Key>,
@@ -32,8 +32,8 @@ pub(crate) struct Lease {
 impl Lease {
     /// Lets the watchdog of `transfer` read the connection.
     pub(crate) fn watch(&self, transfer: &TransferHandle) {
-        let socket = self.about.tcp.clone();
-        transfer.set_through_hop(self.about.hop);
+        let socket = self.info.tcp.clone();
+        transfer.set_through_hop(self.info.hop);
         transfer.watch_origin(match self.sender {
             Sender::Http1(_) => WatchedSocket::own(socket),
             Sender::Http2(_) => WatchedSocket::multiplexed(socket),
@@ -85,7 +85,7 @@ impl Lease {
     pub(crate) fn return_to_pool(self) {
         let Self {
             sender,
-            about,
+            info,
             key,
             in_use,
             ..
@@ -95,7 +95,7 @@ impl Lease {
             let since = Instant::now();
             let idle = Idle {
                 sender,
-                about,
+                info,
                 since,
                 unused: false,
             };

@@ -47,7 +47,7 @@ pub(super) struct PoolEntry {
 
 pub(super) struct Idle {
     pub(super) sender: Sender,
-    pub(super) about: Arc<ConnectionInfo>,
+    pub(super) info: Arc<ConnectionInfo>,
     pub(super) since: Instant,
     /// True where no request was sent on it.
     pub(super) unused: bool,
@@ -87,7 +87,7 @@ impl PoolState {
             if let Sender::Http2(sender) = &idle.sender {
                 list.push(Idle {
                     sender: Sender::Http2(sender.clone()),
-                    about: Arc::clone(&idle.about),
+                    info: Arc::clone(&idle.info),
                     since: now,
                     unused: false,
                 });
@@ -117,12 +117,12 @@ impl PoolState {
     pub(super) fn is_idle_since(
         &self,
         key: &Key,
-        about: &Arc<ConnectionInfo>,
+        info: &Arc<ConnectionInfo>,
         at: Instant,
     ) -> bool {
         let origins = self.lock();
         let mut idle = origins.get(key).into_iter().flat_map(|origin| &origin.idle);
-        idle.any(|idle| Arc::ptr_eq(&idle.about, about) && idle.since <= at)
+        idle.any(|idle| Arc::ptr_eq(&idle.info, info) && idle.since <= at)
     }
 
     /// Records that a spare is being opened for `key`; false where it must not be opened.
@@ -179,9 +179,9 @@ impl PoolState {
     }
 
     /// Removes a connection that is unusable although it is not closed yet.
-    pub(super) fn remove(&self, key: &Key, about: &Arc<ConnectionInfo>) {
+    pub(super) fn remove(&self, key: &Key, info: &Arc<ConnectionInfo>) {
         if let Some(origin) = self.lock().get_mut(key) {
-            origin.idle.retain(|idle| !Arc::ptr_eq(&idle.about, about));
+            origin.idle.retain(|idle| !Arc::ptr_eq(&idle.info, info));
         }
     }
 

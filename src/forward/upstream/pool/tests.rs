@@ -4,8 +4,8 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::io::Tcp;
 
-/// What is known of a connection that is over.
-pub(crate) async fn about(hop: bool) -> ConnectionInfo {
+/// The properties of a connection that has ended.
+pub(crate) async fn connection_info(hop: bool) -> ConnectionInfo {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let peer = listener.local_addr().unwrap();
     let socket = TcpStream::connect(peer).await.unwrap();
@@ -53,7 +53,7 @@ fn no_more_than_four_connections_are_opened_before_their_requests_come() {
 
 #[tokio::test]
 async fn a_spare_that_nobody_used_for_long_is_watched_like_a_reused_connection() {
-    let about = about(false).await;
+    let info = connection_info(false).await;
     tokio::time::pause();
     let pool = pool();
     let key = key("git.test");
@@ -63,7 +63,7 @@ async fn a_spare_that_nobody_used_for_long_is_watched_like_a_reused_connection()
     let sender = Http1::new(sender, async move { drop(connection.await) });
     let opening = pool.open_spare(&key).unwrap();
     assert!(pool.open_spare(&key).is_none(), "one is being opened");
-    opening.insert(Sender::Http1(sender), about);
+    opening.insert(Sender::Http1(sender), info);
     assert!(pool.open_spare(&key).is_none(), "one waits");
     tokio::time::advance(SPARE_LIFE + Duration::from_secs(1)).await;
     assert!(pool.open_spare(&key).is_some());
