@@ -36,10 +36,7 @@ const PROXIES: [&str; 8] = [
 /// A hop that carries plain HTTP requests credentials from gitferry, not from the client, whose password it must not see.
 ///
 /// tinyproxy answers a wrong password with 401.
-pub(super) fn wants_credentials<B>(
-    response: &Response<B>,
-    info: &ConnectionInfo,
-) -> Option<Fault> {
+pub(super) fn wants_credentials<B>(response: &Response<B>, info: &ConnectionInfo) -> Option<Fault> {
     let form = info.absolute_form.as_ref()?;
     let headers = response.headers();
     let asks = match response.status() {

@@ -225,12 +225,7 @@ impl Pool {
     }
 
     /// True where the connection that `info` describes is idle and carried nothing since `at`.
-    pub(crate) fn is_idle_since(
-        &self,
-        key: &Key,
-        info: &Arc<ConnectionInfo>,
-        at: Instant,
-    ) -> bool {
+    pub(crate) fn is_idle_since(&self, key: &Key, info: &Arc<ConnectionInfo>, at: Instant) -> bool {
         self.0.is_idle_since(key, info, at)
     }
 

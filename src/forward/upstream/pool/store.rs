@@ -114,12 +114,7 @@ impl PoolState {
         Some(list.remove(at))
     }
 
-    pub(super) fn is_idle_since(
-        &self,
-        key: &Key,
-        info: &Arc<ConnectionInfo>,
-        at: Instant,
-    ) -> bool {
+    pub(super) fn is_idle_since(&self, key: &Key, info: &Arc<ConnectionInfo>, at: Instant) -> bool {
         let origins = self.lock();
         let mut idle = origins.get(key).into_iter().flat_map(|origin| &origin.idle);
         idle.any(|idle| Arc::ptr_eq(&idle.info, info) && idle.since <= at)
