@@ -58,13 +58,13 @@ fn show(args: &CheckArgs, config: &Config) -> Result<(), Failure> {
         .map_err(|error| Failure::during("cannot show the config", error))?;
     let (table, origin) = match running(config) {
         Running::Daemon(address, table) => (table, format!("the daemon at {address}")),
-        Running::Other(address, file) => {
+        Running::OtherFile(address, file) => {
             let file = file.map(|file| file.display().to_string());
             let other = file.as_deref().unwrap_or("the embedded default");
             let origin = format!("this shell; the daemon at {address} runs on {other}");
             (own, origin)
         }
-        Running::Nobody(address) => (own, format!("this shell; no daemon answers at {address}")),
+        Running::NoDaemon(address) => (own, format!("this shell; no daemon answers at {address}")),
     };
     let control = congestion::in_force(config.dial.congestion).unwrap_or_else(|error| {
         format!("the system default; the configured one cannot be set: {error}")
@@ -90,9 +90,9 @@ enum Running {
     /// A daemon with this file, and its config.
     Daemon(SocketAddr, Table),
     /// A daemon with another file.
-    Other(SocketAddr, Option<PathBuf>),
+    OtherFile(SocketAddr, Option<PathBuf>),
     /// No daemon answers.
-    Nobody(SocketAddr),
+    NoDaemon(SocketAddr),
 }
 
 fn running(config: &Config) -> Running {
@@ -100,15 +100,15 @@ fn running(config: &Config) -> Running {
     let address = address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
     daemon::authenticate(config.listen.credentials.as_ref());
     let Ok(daemon) = daemon::about(address) else {
-        return Running::Nobody(address);
+        return Running::NoDaemon(address);
     };
     let real = |file: Option<&Path>| file.map(|file| file.canonicalize().unwrap_or(file.into()));
     if real(daemon.config.as_deref()) != real(config.file.as_deref()) {
-        return Running::Other(address, daemon.config);
+        return Running::OtherFile(address, daemon.config);
     }
     let answer = daemon::get(address, "/-/api/config").ok();
     let table = answer.and_then(|answer| from_json(serde_json::from_str(&answer).ok()?));
-    table.map_or(Running::Nobody(address), |table| {
+    table.map_or(Running::NoDaemon(address), |table| {
         Running::Daemon(address, table)
     })
 }

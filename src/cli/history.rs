@@ -75,7 +75,7 @@ fn since(text: &str) -> Result<String, String> {
 }
 
 #[derive(Deserialize)]
-struct Page {
+struct HistoryPage {
     #[serde(default)]
     transfers: Vec<StatusTransfer>,
 }
@@ -103,7 +103,7 @@ pub(super) fn run(args: &HistoryArgs, address: SocketAddr) -> Result<(), Failure
             detail(&one.transfer, one.running)
         }
         None => {
-            let page: Page = model::read(&body)?;
+            let page: HistoryPage = model::read(&body)?;
             let lines = page.transfers.iter().map(render::finished);
             let text: String = lines.map(|line| line + "\n").collect();
             if text.is_empty() {

@@ -67,7 +67,7 @@ pub(super) fn run(args: &ReportArgs, roles: &Roles) -> Result<ExitCode, Failure>
         return Err(Failure::usage("no log given")
             .hint("name a file, or pipe it: `journalctl -u gitferry -o json | gitferry report`"));
     }
-    let mut sum = LogSummary::default();
+    let mut summary = LogSummary::default();
     for log in logs {
         let name = if log.as_os_str() == "-" {
             "stdin".into()
@@ -75,24 +75,24 @@ pub(super) fn run(args: &ReportArgs, roles: &Roles) -> Result<ExitCode, Failure>
             log.display().to_string()
         };
         open(log)
-            .and_then(|input| reader::read(input, &mut sum))
+            .and_then(|input| reader::read(input, &mut summary))
             .map_err(|error| Failure::during(format!("cannot read {name}"), error))?;
     }
-    let lines = &sum.lines;
+    let lines = &summary.lines;
     if lines.events == 0 && lines.foreign + lines.unreadable > 0 {
         let hint = "expected the output of `gitferry run 2> FILE` or of `journalctl -u gitferry`; text copied from a terminal has too little";
         return Err(Failure::new("the input has no line of gitferry's log").hint(hint));
     }
     let mut text = if args.json {
-        format!("{:#}", data::data(&sum, roles))
+        format!("{:#}", data::data(&summary, roles))
     } else {
-        page::page(&sum, roles)
+        page::page(&summary, roles)
     };
     if args.json {
         text.push('\n');
     }
     printed(io::stdout().write_all(text.as_bytes()))?;
-    Ok(if sum.has_faults() {
+    Ok(if summary.has_faults() {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
@@ -102,10 +102,10 @@ pub(super) fn run(args: &ReportArgs, roles: &Roles) -> Result<ExitCode, Failure>
 /// What is printed of a log, for people and for programs; `None` where it cannot be read.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn of(log: &[u8]) -> Option<(String, String)> {
-    let (mut sum, roles) = (LogSummary::default(), Roles::default());
-    reader::read(log, &mut sum).ok()?;
-    let data = data::data(&sum, &roles);
-    Some((page::page(&sum, &roles), format!("{data:#}")))
+    let (mut summary, roles) = (LogSummary::default(), Roles::default());
+    reader::read(log, &mut summary).ok()?;
+    let data = data::data(&summary, &roles);
+    Some((page::page(&summary, &roles), format!("{data:#}")))
 }
 
 fn open(log: &Path) -> io::Result<Box<dyn BufRead>> {

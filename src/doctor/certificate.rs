@@ -12,7 +12,7 @@ use crate::{
 
 /// What is shown of a certificate.
 #[derive(Clone, Debug)]
-pub(super) struct Shown {
+pub(super) struct CertificateSummary {
     /// The subject names, at most three.
     pub names: String,
     /// Who signed it.
@@ -24,7 +24,7 @@ pub(super) struct Shown {
 }
 
 /// Reads a certificate; `None` where `der` is not one.
-pub(super) fn read(der: &CertificateDer<'_>) -> Option<Shown> {
+pub(super) fn read(der: &CertificateDer<'_>) -> Option<CertificateSummary> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let extension = certificate.subject_alternative_name().ok().flatten();
     let names: Vec<String> = extension
@@ -40,7 +40,7 @@ pub(super) fn read(der: &CertificateDer<'_>) -> Option<Shown> {
         1..=3 => names.join(", "),
         more => format!("{} and {} more", names.get(..2)?.join(", "), more - 2),
     };
-    Some(Shown {
+    Some(CertificateSummary {
         names: listed,
         issuer: one_line(certificate.issuer()),
         not_before: certificate.validity().not_before.timestamp(),

@@ -14,7 +14,7 @@ pub(crate) struct PlannedHost {
     /// Host and port.
     pub target: Target,
     /// The protocol.
-    pub purpose: RemoteProtocol,
+    pub protocol: RemoteProtocol,
     /// The parts of a push to rehearse there.
     pub rehearsal: Option<Rehearsal>,
 }
@@ -71,8 +71,8 @@ pub(crate) fn of_repository(repository: &Repository, config: &Config) -> Vec<Pla
     let mut planned: Vec<PlannedHost> = Vec::new();
     for url in &repository.urls {
         let url = url.clone().behind_the_reverse_front(config);
-        let mut host = PlannedHost::new(url.target.clone(), url.purpose);
-        if let RemoteProtocol::Requests(_) = url.purpose {
+        let mut host = PlannedHost::new(url.target.clone(), url.protocol);
+        if let RemoteProtocol::Requests(_) = url.protocol {
             host.rehearsal = Some(Rehearsal {
                 repository: Some(url),
                 ..rehearsal()
@@ -87,13 +87,13 @@ pub(crate) fn of_repository(repository: &Repository, config: &Config) -> Vec<Pla
     }
     let lfs = repository.lfs.clone();
     let lfs = lfs.map(|lfs| lfs.behind_the_reverse_front(config));
-    let Some(lfs) = lfs.filter(|lfs| lfs.purpose != RemoteProtocol::Ssh) else {
+    let Some(lfs) = lfs.filter(|lfs| lfs.protocol != RemoteProtocol::Ssh) else {
         return planned;
     };
-    let (target, purpose) = (lfs.target.clone(), lfs.purpose);
-    let same = planned
-        .iter_mut()
-        .find(|host| host.target == target && host.purpose == purpose && host.rehearsal.is_some());
+    let (target, protocol) = (lfs.target.clone(), lfs.protocol);
+    let same = planned.iter_mut().find(|host| {
+        host.target == target && host.protocol == protocol && host.rehearsal.is_some()
+    });
     match same.and_then(|host| host.rehearsal.as_mut()) {
         Some(rehearsal) => rehearsal.lfs = Some(lfs),
         None => planned.push(PlannedHost {
@@ -101,7 +101,7 @@ pub(crate) fn of_repository(repository: &Repository, config: &Config) -> Vec<Pla
                 lfs: Some(lfs),
                 ..rehearsal()
             }),
-            ..PlannedHost::new(target, purpose)
+            ..PlannedHost::new(target, protocol)
         }),
     }
     planned
@@ -109,10 +109,10 @@ pub(crate) fn of_repository(repository: &Repository, config: &Config) -> Vec<Pla
 
 impl PlannedHost {
     /// A host without a rehearsal.
-    pub(crate) fn new(target: Target, purpose: RemoteProtocol) -> Self {
+    pub(crate) fn new(target: Target, protocol: RemoteProtocol) -> Self {
         Self {
             target,
-            purpose,
+            protocol,
             rehearsal: None,
         }
     }
@@ -125,7 +125,7 @@ impl PlannedHost {
             let over = (Arc::clone(upstream), place);
             Probe::new(
                 self.target.clone(),
-                self.purpose,
+                self.protocol,
                 route,
                 over,
                 Arc::clone(setup),
@@ -133,7 +133,7 @@ impl PlannedHost {
             .with(self.rehearsal.as_ref())
         };
         for (place, upstream) in route.upstreams.iter().enumerate() {
-            if self.purpose == RemoteProtocol::Ssh && upstream.mirror.is_some() {
+            if self.protocol == RemoteProtocol::Ssh && upstream.mirror.is_some() {
                 continue;
             }
             probes.push(probe(upstream, Some(place)));

@@ -36,7 +36,7 @@ pub(crate) struct CheckFacts {
     /// The name resolves to an address that such a site cannot have: `fake`, `blocked` or `private`, and a sentence.
     pub implausible: Option<(&'static str, String)>,
     /// The hosts that an upload would go to.
-    pub leads: Vec<(Target, RemoteProtocol)>,
+    pub upload_hosts: Vec<(Target, RemoteProtocol)>,
     /// The `gitferry setup` that mends this client.
     pub setup: Option<&'static str>,
     /// A variable of this shell that hides the daemon's CA from git, whatever the set-up wrote.

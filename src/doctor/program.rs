@@ -61,7 +61,7 @@ pub(super) async fn run(
         .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
-    let group = Group(child.id());
+    let group = ProcessGroup(child.id());
     if let Some(mut stdin) = child.stdin.take() {
         // A program may ignore its input.
         let _ = stdin.write_all(input.as_bytes()).await;
@@ -77,9 +77,9 @@ pub(super) async fn run(
 }
 
 /// A process group that is killed when dropped: git's helpers may outlive git.
-struct Group(Option<u32>);
+struct ProcessGroup(Option<u32>);
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         let id = self.0.and_then(|id| i32::try_from(id).ok());
         if let Some(id) = id {

@@ -74,7 +74,9 @@ impl Repository {
             }
             None => urls.first().cloned(),
         };
-        let lfs_ssh = lfs.clone().filter(|url| url.purpose == RemoteProtocol::Ssh);
+        let lfs_ssh = lfs
+            .clone()
+            .filter(|url| url.protocol == RemoteProtocol::Ssh);
         let lfs = match named.is_none() || lfs_ssh.is_some() {
             true => lfs.as_ref().map(RemoteUrl::lfs),
             false => lfs,

@@ -83,11 +83,11 @@ impl Session {
     /// The hosts that the findings name.
     fn found_hosts(&self) -> Vec<PlannedHost> {
         let findings = self.results.findings();
-        let leads = findings
+        let upload_hosts = findings
             .into_iter()
-            .flat_map(|found| found.outcome.facts.leads);
-        leads
-            .map(|(target, purpose)| PlannedHost::new(target, purpose))
+            .flat_map(|found| found.outcome.facts.upload_hosts);
+        upload_hosts
+            .map(|(target, protocol)| PlannedHost::new(target, protocol))
             .collect()
     }
 

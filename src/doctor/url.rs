@@ -19,7 +19,7 @@ pub(crate) enum RemoteProtocol {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RemoteUrl {
     /// The protocol.
-    pub purpose: RemoteProtocol,
+    pub protocol: RemoteProtocol,
     /// Host and port.
     pub target: Target,
     /// The path, with a slash at its start and none at its end.
@@ -35,7 +35,7 @@ impl RemoteUrl {
             Some(found) => found,
             None => return Self::parse_scp(text),
         };
-        let (purpose, port) = match scheme.to_ascii_lowercase().as_str() {
+        let (protocol, port) = match scheme.to_ascii_lowercase().as_str() {
             "https" => (RemoteProtocol::Requests(Scheme::Https), 443),
             "http" => (RemoteProtocol::Requests(Scheme::Http), 80),
             "ssh" | "git+ssh" | "ssh+git" => (RemoteProtocol::Ssh, 22),
@@ -49,7 +49,7 @@ impl RemoteUrl {
         };
         let username = user.and_then(|user| user.split(':').next());
         Some(Self {
-            purpose,
+            protocol,
             target: Target::parse(host, Some(port)).ok()?,
             path: format!("/{}", path.trim_end_matches('/')),
             username: username.filter(|name| !name.is_empty()).map(str::to_owned),
@@ -67,7 +67,7 @@ impl RemoteUrl {
             None => (None, host),
         };
         Some(Self {
-            purpose: RemoteProtocol::Ssh,
+            protocol: RemoteProtocol::Ssh,
             target: Target::parse(host, Some(22)).ok()?,
             path: format!("/{}", path.trim_matches('/')),
             username: user,
@@ -80,14 +80,14 @@ impl RemoteUrl {
             own.port() == self.target.port
                 && (self.target.host.is_loopback() || self.target.host.ip() == Some(own.ip()))
         });
-        if !own || self.purpose != RemoteProtocol::Requests(Scheme::Http) {
+        if !own || self.protocol != RemoteProtocol::Requests(Scheme::Http) {
             return self;
         }
         let path = self.path.trim_start_matches('/');
         let (segment, rest) = path.split_once('/').unwrap_or((path, ""));
         match parse_segment(segment) {
             Ok((scheme, target)) => Self {
-                purpose: RemoteProtocol::Requests(scheme),
+                protocol: RemoteProtocol::Requests(scheme),
                 target,
                 path: format!("/{rest}"),
                 username: self.username,
@@ -102,16 +102,16 @@ impl RemoteUrl {
             true => format!("{}/info/lfs", self.path),
             false => format!("{}.git/info/lfs", self.path),
         };
-        let (purpose, target) = match self.purpose {
+        let (protocol, target) = match self.protocol {
             // An ssh server may name another URL; the default is this one.
             RemoteProtocol::Ssh => (
                 RemoteProtocol::Requests(Scheme::Https),
                 Target::new(self.target.host.clone(), 443),
             ),
-            RemoteProtocol::Requests(_) => (self.purpose, self.target.clone()),
+            RemoteProtocol::Requests(_) => (self.protocol, self.target.clone()),
         };
         Self {
-            purpose,
+            protocol,
             target,
             path,
             username: self.username.clone(),
@@ -177,7 +177,7 @@ mod tests {
             ),
         ] {
             let lfs = RemoteUrl::parse(remote).unwrap().lfs();
-            let RemoteProtocol::Requests(scheme) = lfs.purpose else {
+            let RemoteProtocol::Requests(scheme) = lfs.protocol else {
                 panic!("{remote}");
             };
             assert_eq!(format!("{scheme} {}{}", lfs.target, lfs.path), api);

@@ -37,7 +37,7 @@ impl Diagnosis {
 #[derive(Clone, Debug)]
 pub(crate) struct PathSummary {
     /// The host and the upstream.
-    pub(crate) path: PathName,
+    pub(crate) name: PathName,
     /// The first failed check; a portal takes precedence.
     pub(crate) root: Option<Finding>,
     /// True where a check is pending.
@@ -76,13 +76,13 @@ const COMPARED: [&str; 3] = ["tls-small", "tls-large", "tls-no-sni"];
 pub(crate) fn summaries(findings: &[Finding]) -> Vec<PathSummary> {
     let mut summaries: Vec<PathSummary> = Vec::new();
     for finding in findings {
-        let CheckSubject::Path(path) = &finding.subject else {
+        let CheckSubject::Path(name) = &finding.subject else {
             continue;
         };
-        match summaries.iter_mut().find(|known| known.path == *path) {
+        match summaries.iter_mut().find(|known| known.name == *name) {
             Some(known) => known.findings.push(finding.clone()),
             None => summaries.push(PathSummary {
-                path: path.clone(),
+                name: name.clone(),
                 root: None,
                 unfinished: false,
                 findings: vec![finding.clone()],
@@ -177,9 +177,9 @@ pub(super) struct RecentHostFaults<'a> {
 /// The results of a host over all upstreams.
 pub(super) struct HostSummary<'a> {
     /// Its name and route.
-    path: &'a PathName,
+    name: &'a PathName,
     /// Over the upstreams of its route, in order.
-    ways: Vec<&'a PathSummary>,
+    paths: Vec<&'a PathSummary>,
     /// Over other upstreams of the config.
     others: Vec<&'a PathSummary>,
 }
@@ -187,24 +187,24 @@ pub(super) struct HostSummary<'a> {
 impl<'a> HostSummary<'a> {
     /// True for its name without the port.
     fn is_called(&self, name: &str) -> bool {
-        let rest = self.path.host.strip_prefix(name);
+        let rest = self.name.host.strip_prefix(name);
         rest.is_some_and(|port| port.is_empty() || port.starts_with(':'))
     }
 
     /// The first upstream of the route that works.
     fn working(&self) -> Option<&'a PathSummary> {
-        self.ways.iter().copied().find(|way| way.works())
+        self.paths.iter().copied().find(|path| path.works())
     }
 
     /// The broken upstreams of the route, each with its failure.
     fn broken(&self) -> impl Iterator<Item = (&'a PathSummary, &'a Finding)> {
-        let ways = self.ways.iter().copied();
-        ways.filter_map(|way| Some((way, way.root.as_ref()?)))
+        let paths = self.paths.iter().copied();
+        paths.filter_map(|path| Some((path, path.root.as_ref()?)))
     }
 
     /// A working upstream that is not in the route.
-    fn way_out(&self) -> Option<&'a PathSummary> {
-        self.others.iter().copied().find(|way| way.works())
+    fn alternative(&self) -> Option<&'a PathSummary> {
+        self.others.iter().copied().find(|path| path.works())
     }
 }
 
@@ -213,18 +213,18 @@ fn by_host(paths: &[PathSummary]) -> Vec<HostSummary<'_>> {
     for summary in paths {
         let at = hosts
             .iter()
-            .position(|host| host.path.host == summary.path.host);
+            .position(|host| host.name.host == summary.name.host);
         let at = at.unwrap_or_else(|| {
             hosts.push(HostSummary {
-                path: &summary.path,
-                ways: Vec::new(),
+                name: &summary.name,
+                paths: Vec::new(),
                 others: Vec::new(),
             });
             hosts.len() - 1
         });
         if let Some(host) = hosts.get_mut(at) {
-            match summary.path.place {
-                Some(_) => host.ways.push(summary),
+            match summary.name.place {
+                Some(_) => host.paths.push(summary),
                 None => host.others.push(summary),
             }
         }
@@ -233,29 +233,29 @@ fn by_host(paths: &[PathSummary]) -> Vec<HostSummary<'_>> {
 }
 
 fn works(facts: &Facts<'_>) -> String {
-    let mut by_way: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut by_upstream: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut pushed = Vec::new();
     let mut one_family = None;
     for host in &facts.hosts {
-        if let Some(way) = host.working() {
-            let name = sentences::host(host.path);
-            by_way
-                .entry(sentences::via(&way.path))
+        if let Some(path) = host.working() {
+            let name = sentences::host(host.name);
+            by_upstream
+                .entry(sentences::via(&path.name))
                 .or_default()
                 .push(name);
-            if way.shown("refs") == Some("push allowed") {
-                pushed.push(host.path.host.to_string());
+            if path.shown("refs") == Some("push allowed") {
+                pushed.push(host.name.host.to_string());
             }
-            if let (Some(State::Warned), Some(shown)) = (way.state("tcp"), way.shown("tcp")) {
+            if let (Some(State::Warned), Some(shown)) = (path.state("tcp"), path.shown("tcp")) {
                 one_family.get_or_insert_with(|| {
-                    let name = &host.path.host;
+                    let name = &host.name.host;
                     format!("{name} is reached over one address family alone ({shown})")
                 });
             }
         }
     }
     let mut parts: Vec<String> = Vec::new();
-    for (via, hosts) in by_way {
+    for (via, hosts) in by_upstream {
         parts.push(format!("{} can be reached {via}", sentences::list(&hosts)));
     }
     parts.extend(one_family);

@@ -298,10 +298,10 @@ pub fn connect_reply(stream: &mut std::net::TcpStream) -> Result<Vec<u8>, String
 /// A remote as doctor parses it: protocol, target, path and user.
 pub fn remote(text: &str) -> Option<(String, String, String, Option<String>)> {
     let url = doctor::RemoteUrl::parse(text)?;
-    let (purpose, target) = (format!("{:?}", url.purpose), url.target.to_string());
+    let (protocol, target) = (format!("{:?}", url.protocol), url.target.to_string());
     let lfs = url.lfs();
     assert_eq!(lfs.target.host, url.target.host);
-    Some((purpose, target, url.path, url.username))
+    Some((protocol, target, url.path, url.username))
 }
 
 /// The status of a plain HTTP response in place of TLS, and its redirect target.

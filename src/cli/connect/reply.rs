@@ -29,7 +29,7 @@ pub(super) enum Reply {
     Refused(String, Option<String>),
 }
 
-struct Head {
+struct ReplyHead {
     status: u16,
     phrase: String,
     proxy_status: Option<String>,
@@ -63,7 +63,7 @@ pub(super) fn read(stream: &mut TcpStream) -> io::Result<Reply> {
     }
 }
 
-fn parse(bytes: &[u8]) -> io::Result<Option<(Head, usize)>> {
+fn parse(bytes: &[u8]) -> io::Result<Option<(ReplyHead, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     let length = match response.parse(bytes) {
@@ -82,7 +82,7 @@ fn parse(bytes: &[u8]) -> io::Result<Option<(Head, usize)>> {
             .find(|header| header.name.eq_ignore_ascii_case(name))
             .map(|header| String::from_utf8_lossy(header.value).into_owned())
     };
-    let head = Head {
+    let head = ReplyHead {
         status: response.code.unwrap_or_default(),
         phrase: response.reason.unwrap_or_default().to_owned(),
         proxy_status: value("proxy-status"),
@@ -93,7 +93,7 @@ fn parse(bytes: &[u8]) -> io::Result<Option<(Head, usize)>> {
 }
 
 /// The cause and the advice of a gitferry daemon; of another proxy `502 Bad Gateway (Proxy-Status's value): the body`.
-fn refusal(head: &Head, mut body: Vec<u8>, stream: &mut TcpStream) -> Reply {
+fn refusal(head: &ReplyHead, mut body: Vec<u8>, stream: &mut TcpStream) -> Reply {
     let due = match head.body_length {
         Some(length) if head.plain => length.min(MAX_BODY),
         _ => 0,

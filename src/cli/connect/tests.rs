@@ -11,12 +11,12 @@ use super::*;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A daemon that reads one request head and then does as told.
-struct Daemon {
+struct FakeDaemon {
     address: SocketAddr,
     thread: JoinHandle<String>,
 }
 
-impl Daemon {
+impl FakeDaemon {
     fn that(act: impl FnOnce(TcpStream) + Send + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -44,7 +44,7 @@ impl Daemon {
     }
 }
 
-fn greeted(daemon: &Daemon) -> Result<(TcpStream, Vec<u8>), String> {
+fn greeted(daemon: &FakeDaemon) -> Result<(TcpStream, Vec<u8>), String> {
     let mut stream = reach(&[daemon.address]).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let target = Target::parse("git.example:22", None).unwrap();
@@ -60,7 +60,7 @@ fn greeted(daemon: &Daemon) -> Result<(TcpStream, Vec<u8>), String> {
 
 #[test]
 fn a_banner_in_the_same_segment_as_the_reply_is_not_lost_and_input_half_closes() {
-    let daemon = Daemon::that(|mut stream| {
+    let daemon = FakeDaemon::that(|mut stream| {
         stream
             .write_all(
                 b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nVia: x\r\n\r\nSSH-2.0-test\r\n",
@@ -92,7 +92,7 @@ fn the_targets_end_is_the_end_although_input_goes_on() {
             Ok(0)
         }
     }
-    let daemon = Daemon::answering(b"HTTP/1.1 200 OK\r\n\r\nbye");
+    let daemon = FakeDaemon::answering(b"HTTP/1.1 200 OK\r\n\r\nbye");
     let (stream, first) = greeted(&daemon).unwrap();
     let (held, input) = mpsc::channel();
     let mut output = Vec::new();
@@ -106,7 +106,7 @@ fn megabytes_pass_both_ways_unchanged() {
     let sent: Vec<u8> = (0..3_000_000_u32)
         .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
         .collect();
-    let daemon = Daemon::that(|mut stream| {
+    let daemon = FakeDaemon::that(|mut stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
         let mut from = stream.try_clone().unwrap();
         io::copy(&mut from, &mut stream).unwrap();
@@ -140,7 +140,7 @@ fn a_refusal_gives_its_reason() {
             "504 Gateway Timeout: a [2Jb",
         ),
     ] {
-        let daemon = Daemon::answering(answer);
+        let daemon = FakeDaemon::answering(answer);
         assert_eq!(greeted(&daemon).unwrap_err(), reason);
         daemon.asked();
     }
@@ -156,7 +156,7 @@ fn what_is_no_answer_is_an_error() {
         (b"HTTP/1.1 20", "unexpected end of file"),
         (b"", "unexpected end of file"),
     ] {
-        let daemon = Daemon::answering(answer);
+        let daemon = FakeDaemon::answering(answer);
         let error = greeted(&daemon).unwrap_err();
         assert!(error.starts_with(reason), "{error}");
         daemon.asked();
@@ -179,7 +179,7 @@ fn without_a_daemon_the_command_that_starts_one_is_named() {
 
 #[test]
 fn a_second_address_is_tried() {
-    let daemon = Daemon::answering(b"HTTP/1.1 200 OK\r\n\r\n");
+    let daemon = FakeDaemon::answering(b"HTTP/1.1 200 OK\r\n\r\n");
     let closed = {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.local_addr().unwrap()

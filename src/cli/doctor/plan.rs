@@ -68,7 +68,9 @@ impl DoctorPlan {
             self.notes.push(LFS_OVER_SSH.into());
         }
         let mut urls = repository.urls.iter();
-        self.ssh = urls.find(|url| url.purpose == RemoteProtocol::Ssh).cloned();
+        self.ssh = urls
+            .find(|url| url.protocol == RemoteProtocol::Ssh)
+            .cloned();
         self.hosts.extend(of_repository(&repository, config));
         self.directory = repository.directory;
     }
@@ -85,10 +87,10 @@ fn host(word: &str) -> Result<PlannedHost, Failure> {
             .hint("such as `huggingface.co`, `https://huggingface.co/me/model` or `.`")
     };
     let is_url = word.contains("://") || word.contains('@');
-    let (target, purpose) = match is_url {
+    let (target, protocol) = match is_url {
         true => {
             let url = RemoteUrl::parse(word).ok_or_else(unread)?;
-            (url.target, url.purpose)
+            (url.target, url.protocol)
         }
         false => {
             let host = word.split('/').next().unwrap_or_default();
@@ -99,7 +101,7 @@ fn host(word: &str) -> Result<PlannedHost, Failure> {
             }
         }
     };
-    Ok(PlannedHost::new(target, purpose))
+    Ok(PlannedHost::new(target, protocol))
 }
 
 #[cfg(test)]
@@ -108,7 +110,7 @@ mod tests {
 
     #[test]
     fn hosts_and_urls_are_read_as_git_reads_them() {
-        for (word, target, purpose) in [
+        for (word, target, protocol) in [
             (
                 "hf.co",
                 "hf.co:443",
@@ -134,7 +136,7 @@ mod tests {
         ] {
             let planned = host(word).ok().unwrap();
             assert_eq!(planned.target.to_string(), target, "{word}");
-            assert_eq!(planned.purpose, purpose, "{word}");
+            assert_eq!(planned.protocol, protocol, "{word}");
         }
         for word in ["ftp://hf.co/", "", "a b", "me@"] {
             assert!(host(word).is_err(), "{word}");

@@ -29,7 +29,7 @@ const WIDTH: usize = 80;
 pub(super) fn render(page: &ReportPage<'_>) -> String {
     let mut text = Page::new(WIDTH);
     let paths = verdict::summaries(page.findings);
-    let mut hosts: Vec<&str> = paths.iter().map(|path| &*path.path.host).collect();
+    let mut hosts: Vec<&str> = paths.iter().map(|path| &*path.name.host).collect();
     hosts.dedup();
     for found in page.findings {
         local(&mut text, found, page);
@@ -43,17 +43,22 @@ pub(super) fn render(page: &ReportPage<'_>) -> String {
     let mut shown = BTreeSet::new();
     let mut alike = 0;
     for host in hosts {
-        let ways: Vec<&PathSummary> = paths.iter().filter(|way| &*way.path.host == host).collect();
-        let broken = |way: &&PathSummary| way.path.place.is_some() && way.root.is_some();
-        if !page.verbose && !ways.iter().any(broken) {
+        let paths: Vec<&PathSummary> = paths
+            .iter()
+            .filter(|path| &*path.name.host == host)
+            .collect();
+        let broken = |path: &&PathSummary| path.name.place.is_some() && path.root.is_some();
+        if !page.verbose && !paths.iter().any(broken) {
             continue;
         }
-        if !shown.insert(ways.iter().map(|way| symptom(way)).collect::<Vec<_>>()) && !page.verbose {
+        if !shown.insert(paths.iter().map(|path| symptom(path)).collect::<Vec<_>>())
+            && !page.verbose
+        {
             alike += 1;
             continue;
         }
-        for ways in ways.chunks(3) {
-            table(&mut text, ways, page);
+        for paths in paths.chunks(3) {
+            table(&mut text, paths, page);
         }
     }
     if alike > 0 {
@@ -73,11 +78,11 @@ pub(super) fn render(page: &ReportPage<'_>) -> String {
 }
 
 /// The failure of a host over one upstream: hosts with equal failures share one table.
-fn symptom(way: &PathSummary) -> String {
+fn symptom(path: &PathSummary) -> String {
     let PathName {
         upstream, place, ..
-    } = &way.path;
-    let root = way.root.as_ref();
+    } = &path.name;
+    let root = path.root.as_ref();
     let root = root.map(|root| {
         (
             root.check,
@@ -85,7 +90,7 @@ fn symptom(way: &PathSummary) -> String {
             &*root.outcome.shown,
         )
     });
-    let warned = way
+    let warned = path
         .findings
         .iter()
         .filter(|found| found.outcome.state == State::Warned);
@@ -125,17 +130,17 @@ fn local(text: &mut Page, found: &Finding, page: &ReportPage<'_>) {
 }
 
 /// One line for a host over one upstream.
-fn summary(text: &mut Page, way: &PathSummary, page: &ReportPage<'_>) {
-    let other = way.path.place.is_none();
-    let (word, paint, words) = match &way.root {
+fn summary(text: &mut Page, path: &PathSummary, page: &ReportPage<'_>) {
+    let other = path.name.place.is_none();
+    let (word, paint, words) = match &path.root {
         Some(root) => (
             "FAIL",
             if other { DIM } else { RED },
             format!("{}: {}", root.check, root.outcome.shown),
         ),
-        None if way.unfinished => ("?", YELLOW, "not finished".into()),
+        None if path.unfinished => ("?", YELLOW, "not finished".into()),
         None => {
-            let warned = way
+            let warned = path
                 .findings
                 .iter()
                 .find(|found| found.outcome.state == State::Warned);
@@ -145,15 +150,15 @@ fn summary(text: &mut Page, way: &PathSummary, page: &ReportPage<'_>) {
                     YELLOW,
                     format!("{}: {}", found.check, found.outcome.shown),
                 ),
-                None => ("ok", GREEN, healthy(way)),
+                None => ("ok", GREEN, healthy(path)),
             }
         }
     };
     let upstream = match other {
-        true => format!("({})", way.path.upstream),
-        false => way.path.upstream.to_string(),
+        true => format!("({})", path.name.upstream),
+        false => path.name.upstream.to_string(),
     };
-    let line = format!("{:30} {upstream:13} {words}", cut(&way.path.host, 30));
+    let line = format!("{:30} {upstream:13} {words}", cut(&path.name.host, 30));
     text.line(&format!(
         "{} {}",
         painted(&format!("{word:4}"), paint, page),
@@ -162,9 +167,9 @@ fn summary(text: &mut Page, way: &PathSummary, page: &ReportPage<'_>) {
 }
 
 /// The measurements of a working upstream.
-fn healthy(way: &PathSummary) -> String {
+fn healthy(path: &PathSummary) -> String {
     let shown = |check: &str| {
-        way.findings
+        path.findings
             .iter()
             .find(|found| found.check == check && !found.outcome.shown.is_empty())
             .map(|found| found.outcome.shown.clone())
@@ -174,29 +179,30 @@ fn healthy(way: &PathSummary) -> String {
 }
 
 /// All checks of a host, a column for each upstream.
-fn table(text: &mut Page, ways: &[&PathSummary], page: &ReportPage<'_>) {
-    let Some(first) = ways.first() else {
+fn table(text: &mut Page, paths: &[&PathSummary], page: &ReportPage<'_>) {
+    let Some(first) = paths.first() else {
         return;
     };
-    let path = &first.path;
+    let name = &first.name;
     text.line(&format!(
         "\n{} ({}, route {})",
-        painted(&path.host, BOLD, page),
-        path.role,
-        path.route
+        painted(&name.host, BOLD, page),
+        name.role,
+        name.route
     ));
-    let width = (WIDTH - 14) / ways.len() - 1;
+    let width = (WIDTH - 14) / paths.len() - 1;
     let mut head = format!("{:14}", "");
-    for way in ways {
-        let title = match way.path.place {
-            Some(place) => format!("{} {}", place + 1, way.path.upstream),
-            None => format!("({}: not in the route)", way.path.upstream),
+    for path in paths {
+        let title = match path.name.place {
+            Some(place) => format!("{} {}", place + 1, path.name.upstream),
+            None => format!("({}: not in the route)", path.name.upstream),
         };
         let _ = write!(head, "{:width$} ", cut(&title, width));
     }
     text.line(&head);
     for check in PATH_CHECKS {
-        let cells: Vec<Option<&Finding>> = ways.iter().map(|way| cell(way, check.name)).collect();
+        let cells: Vec<Option<&Finding>> =
+            paths.iter().map(|path| cell(path, check.name)).collect();
         let silent = |cell: &Option<&Finding>| {
             cell.is_none_or(|found| found.outcome.state == State::Skipped)
         };
@@ -210,11 +216,11 @@ fn table(text: &mut Page, ways: &[&PathSummary], page: &ReportPage<'_>) {
         }
         text.line(&line);
     }
-    details(text, ways, page);
+    details(text, paths, page);
 }
 
-fn cell<'w>(way: &&'w PathSummary, check: &str) -> Option<&'w Finding> {
-    way.findings.iter().find(|found| found.check == check)
+fn cell<'w>(path: &&'w PathSummary, check: &str) -> Option<&'w Finding> {
+    path.findings.iter().find(|found| found.check == check)
 }
 
 fn painted_cell(found: Option<&Finding>, width: usize, page: &ReportPage<'_>) -> String {
@@ -237,9 +243,9 @@ fn painted_cell(found: Option<&Finding>, width: usize, page: &ReportPage<'_>) ->
 }
 
 /// The sentences below a table.
-fn details(text: &mut Page, ways: &[&PathSummary], page: &ReportPage<'_>) {
-    for way in ways {
-        for found in &way.findings {
+fn details(text: &mut Page, paths: &[&PathSummary], page: &ReportPage<'_>) {
+    for path in paths {
+        for found in &path.findings {
             let state = found.outcome.state;
             let telling = state == State::Failed
                 || state == State::Warned
@@ -250,7 +256,7 @@ fn details(text: &mut Page, ways: &[&PathSummary], page: &ReportPage<'_>) {
             if !telling {
                 continue;
             }
-            let line = format!("{}, {}: {detail}", way.path.upstream, found.check);
+            let line = format!("{}, {}: {detail}", path.name.upstream, found.check);
             text.words(2, &line);
         }
     }

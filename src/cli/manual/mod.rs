@@ -149,7 +149,7 @@ pub(super) fn roff(page: ManPage, root: &Command) -> String {
         ManPage::Command => ("gitferry", 1, "User Commands"),
         ManPage::Config => ("gitferry.toml", 5, "File Formats"),
     };
-    let head = roff::Head {
+    let head = roff::PageHead {
         title,
         section,
         date: DATE,

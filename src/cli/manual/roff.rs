@@ -6,7 +6,7 @@ use super::document::{Block, Inline, Style};
 const WIDEST: usize = 78;
 
 /// What the head of a page says.
-pub(super) struct Head<'a> {
+pub(super) struct PageHead<'a> {
     pub(super) title: &'a str,
     pub(super) section: u8,
     pub(super) date: &'a str,
@@ -14,9 +14,9 @@ pub(super) struct Head<'a> {
 }
 
 /// A whole page.
-pub(super) fn page(head: &Head<'_>, blocks: &[Block]) -> String {
+pub(super) fn page(head: &PageHead<'_>, blocks: &[Block]) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    let Head {
+    let PageHead {
         title,
         section,
         date,
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_roff_would_obey_is_escaped() {
-        let head = Head {
+        let head = PageHead {
             title: "x",
             section: 1,
             date: "2026-11-26",

@@ -23,7 +23,7 @@ pub(in crate::cli) struct Screen {
 
 /// The blocks as text.
 pub(super) fn render(blocks: &[Block], screen: Screen) -> String {
-    let mut text = Text {
+    let mut text = Renderer {
         screen: Screen {
             width: screen.width.max(NARROWEST),
             ..screen
@@ -39,12 +39,12 @@ pub(super) fn render(blocks: &[Block], screen: Screen) -> String {
     text.out.trim_start_matches('\n').to_owned()
 }
 
-struct Text {
+struct Renderer {
     screen: Screen,
     out: String,
 }
 
-impl Text {
+impl Renderer {
     fn heading(&mut self, level: u8, title: &[Inline]) {
         let indent = if level > 2 { STEP } else { 0 };
         let strong = title.iter().map(|span| Inline {

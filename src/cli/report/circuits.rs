@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     counts::{OTHERS, safe},
-    record::Record,
+    record::LogRecord,
 };
 use crate::model::size::duration;
 
@@ -15,10 +15,10 @@ const CIRCUITS: usize = 1000;
 
 /// All circuits, by host and upstream.
 #[derive(Debug, Default)]
-pub(super) struct Circuits(BTreeMap<(Box<str>, Box<str>), Circuit>);
+pub(super) struct Circuits(BTreeMap<(Box<str>, Box<str>), CircuitCounts>);
 
 #[derive(Debug, Default)]
-struct Circuit {
+struct CircuitCounts {
     opened: u64,
     closed: u64,
     open_ms: u64,
@@ -27,7 +27,7 @@ struct Circuit {
 }
 
 impl Circuits {
-    fn of(&mut self, record: &Record<'_>, upstream: &str) -> Option<&mut Circuit> {
+    fn of(&mut self, record: &LogRecord<'_>, upstream: &str) -> Option<&mut CircuitCounts> {
         let mut host = record.text("host")?.to_owned();
         if let Some(port) = record.number("port").filter(|port| *port != 443) {
             let _ = write!(host, ":{port}");
@@ -40,7 +40,7 @@ impl Circuits {
     }
 
     /// A circuit opened.
-    pub(super) fn opened(&mut self, record: &Record<'_>) -> Option<()> {
+    pub(super) fn opened(&mut self, record: &LogRecord<'_>) -> Option<()> {
         let circuit = self.of(record, record.text("upstream")?)?;
         circuit.opened += 1;
         circuit.code = record.text("code")?.into();
@@ -48,7 +48,7 @@ impl Circuits {
     }
 
     /// It closed.
-    pub(super) fn closed(&mut self, record: &Record<'_>) -> Option<()> {
+    pub(super) fn closed(&mut self, record: &LogRecord<'_>) -> Option<()> {
         let circuit = self.of(record, record.text("upstream")?)?;
         circuit.closed += 1;
         circuit.open_ms = circuit.open_ms.saturating_add(record.number("open_ms")?);
@@ -56,7 +56,7 @@ impl Circuits {
     }
 
     /// A transfer ended that used another upstream because of a circuit.
-    pub(super) fn avoided(&mut self, record: &Record<'_>) {
+    pub(super) fn avoided(&mut self, record: &LogRecord<'_>) {
         if let Some(upstream) = record.text("avoided")
             && let Some(circuit) = self.of(record, upstream)
         {
@@ -92,7 +92,7 @@ impl Circuits {
     /// For programs.
     pub(super) fn data(&self) -> Vec<Value> {
         let circuits = self.0.iter();
-        let one = |((host, upstream), circuit): (&(Box<str>, Box<str>), &Circuit)| {
+        let one = |((host, upstream), circuit): (&(Box<str>, Box<str>), &CircuitCounts)| {
             json!({
                 "host": safe(host),
                 "upstream": safe(upstream),

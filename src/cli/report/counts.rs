@@ -26,7 +26,7 @@ pub(crate) type Roles = BTreeMap<Box<str>, Role>;
 
 /// Lines by kind.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Lines {
+pub(super) struct LineCounts {
     pub(super) events: u64,
     pub(super) advice: u64,
     pub(super) foreign: u64,
@@ -36,7 +36,7 @@ pub(super) struct Lines {
 
 /// Ended transfers.
 #[derive(Debug, Default)]
-pub(super) struct Transfers {
+pub(super) struct TransferCounts {
     pub(super) ended: u64,
     pub(super) failed: u64,
     pub(super) rescued: u64,

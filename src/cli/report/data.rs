@@ -10,32 +10,32 @@ use super::{
 };
 
 /// One object.
-pub(super) fn data(sum: &LogSummary, roles: &Roles) -> Value {
-    let transfers = &sum.transfers;
+pub(super) fn data(summary: &LogSummary, roles: &Roles) -> Value {
+    let transfers = &summary.transfers;
     let means = MEANS.iter().zip(transfers.means);
     let rescued_by: serde_json::Map<String, Value> = means
         .map(|(name, count)| ((*name).to_owned(), count.into()))
         .collect();
     json!({
-        "from": sum.period.map(|(first, _)| first.rfc3339()),
-        "to": sum.period.map(|(_, last)| last.rfc3339()),
-        "lines": sum.lines,
-        "starts": sum.starts,
+        "from": summary.period.map(|(first, _)| first.rfc3339()),
+        "to": summary.period.map(|(_, last)| last.rfc3339()),
+        "lines": summary.lines,
+        "starts": summary.starts,
         "transfers": {
             "ended": transfers.ended,
             "failed": transfers.failed,
             "rescued": transfers.rescued,
             "rescued_by": rescued_by,
-            "open_ended": sum.open_ended(),
+            "open_ended": summary.open_ended(),
             "refused": transfers.refused,
             "up": transfers.up,
             "down": transfers.down,
         },
-        "lost_ms": sum.lost_ms(),
-        "hosts": sum.hosts.iter().map(|(name, it)| host(name, it, roles)).collect::<Vec<_>>(),
-        "circuits": sum.circuits.data(),
-        "refusals": sum.refusals.totals(),
-        "verdicts": verdicts(sum, roles),
+        "lost_ms": summary.lost_ms(),
+        "hosts": summary.hosts.iter().map(|(name, it)| host(name, it, roles)).collect::<Vec<_>>(),
+        "circuits": summary.circuits.data(),
+        "refusals": summary.refusals.totals(),
+        "verdicts": verdicts(summary, roles),
     })
 }
 

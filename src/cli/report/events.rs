@@ -1,39 +1,50 @@
 //! The table of the events that a report evaluates: a function for each message. Other events are only counted as lines.
 
-use super::{counts::TransferFields, record::Record, summary::LogSummary};
+use super::{counts::TransferFields, record::LogRecord, summary::LogSummary};
 use crate::model::refusals::ObservedResponse;
 
 /// A message and its function, which returns `None` where a required field is missing.
-type Entry = (&'static str, fn(&Record<'_>, &mut LogSummary) -> Option<()>);
+type EventHandler = (
+    &'static str,
+    fn(&LogRecord<'_>, &mut LogSummary) -> Option<()>,
+);
 
-const EVENTS: &[Entry] = &[
+const EVENTS: &[EventHandler] = &[
     ("transfer ended", ended),
     ("fault", fault),
     ("stall", stall),
     ("stall goes on", stall),
     ("stall over", note_stall_end),
     ("stall ended with its transfer", note_stall_end),
-    ("circuit opened", |record, sum| sum.circuits.opened(record)),
-    ("circuit closed", |record, sum| sum.circuits.closed(record)),
+    ("circuit opened", |record, summary| {
+        summary.circuits.opened(record)
+    }),
+    ("circuit closed", |record, summary| {
+        summary.circuits.closed(record)
+    }),
     ("config loaded", note_start),
 ];
 
 /// Adds an event to the summary; false where a required field is missing.
-pub(super) fn take(record: &Record<'_>, sum: &mut LogSummary) -> bool {
+pub(super) fn take(record: &LogRecord<'_>, summary: &mut LogSummary) -> bool {
     let entry = EVENTS
         .iter()
         .find(|(message, _)| *message == record.message);
-    sum.note_time(record.time);
+    summary.note_time(record.time);
     match entry {
-        Some((_, take)) => take(record, sum).is_some(),
+        Some((_, take)) => take(record, summary).is_some(),
         None => {
-            sum.forget_advice();
+            summary.forget_advice();
             true
         }
     }
 }
 
-fn failed<'a>(record: &'a Record<'_>, code: &'a str, elapsed: u64) -> Option<TransferFields<'a>> {
+fn failed<'a>(
+    record: &'a LogRecord<'_>,
+    code: &'a str,
+    elapsed: u64,
+) -> Option<TransferFields<'a>> {
     Some(TransferFields {
         time: record.time,
         transfer: (record.pid, record.number("id")?),
@@ -49,19 +60,19 @@ fn failed<'a>(record: &'a Record<'_>, code: &'a str, elapsed: u64) -> Option<Tra
     })
 }
 
-fn fault(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
+fn fault(record: &LogRecord<'_>, summary: &mut LogSummary) -> Option<()> {
     let elapsed = record.number("elapsed_ms")?;
     let failed = failed(record, record.text("code")?, elapsed)?;
     let wait = record.number("wait_ms").unwrap_or(0);
-    sum.note_fault(&failed, wait, record.text("next")?, record.text("rescue"));
-    advice(record, sum);
+    summary.note_fault(&failed, wait, record.text("next")?, record.text("rescue"));
+    advice(record, summary);
     Some(())
 }
 
-fn ended(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
+fn ended(record: &LogRecord<'_>, summary: &mut LogSummary) -> Option<()> {
     let mut failed = failed(record, record.text("result")?, record.number("total_ms")?)?;
     let (up, down) = (record.number("up")?, record.number("down")?);
-    sum.circuits.avoided(record);
+    summary.circuits.avoided(record);
     let mut refused = false;
     if record.text("result") == Some("answered") {
         let answer = ObservedResponse {
@@ -74,15 +85,17 @@ fn ended(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
         };
         // The summary covers the whole log: times do not matter.
         refused = answer.is_unsuccessful();
-        sum.refusals.observe(&answer, tokio::time::Instant::now());
+        summary
+            .refusals
+            .observe(&answer, tokio::time::Instant::now());
     }
     failed.flowed = record.text("front") == Some("tunnel") && up + down > 0;
-    sum.note_end(&failed, (up, down), refused);
+    summary.note_end(&failed, (up, down), refused);
     Some(())
 }
 
 /// A stall. If gitferry acts on it, a fault with the same code follows.
-fn stall(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
+fn stall(record: &LogRecord<'_>, summary: &mut LogSummary) -> Option<()> {
     let code = match (record.text("code"), record.text("verdict")) {
         (Some(code), _) => code.to_owned(),
         (None, verdict) => format!(
@@ -92,27 +105,27 @@ fn stall(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
             verdict?
         ),
     };
-    sum.note_stall(&failed(record, &code, 0)?);
-    advice(record, sum);
+    summary.note_stall(&failed(record, &code, 0)?);
+    advice(record, summary);
     Some(())
 }
 
 /// The end of a stall: bytes moved again, another attempt began, or the transfer ended. It counts unless a fault counted it.
-fn note_stall_end(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
+fn note_stall_end(record: &LogRecord<'_>, summary: &mut LogSummary) -> Option<()> {
     let lasted = record.number("idle_ms")?;
-    sum.note_stall_end((record.pid, record.number("id")?), lasted);
+    summary.note_stall_end((record.pid, record.number("id")?), lasted);
     Some(())
 }
 
 /// A daemon started: the log will not have the ends of the earlier one's transfers.
-fn note_start(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
-    sum.note_start(record.pid);
+fn note_start(record: &LogRecord<'_>, summary: &mut LogSummary) -> Option<()> {
+    summary.note_start(record.pid);
     Some(())
 }
 
 /// The JSON format has the advice in the event, the text format on the next line.
-fn advice(record: &Record<'_>, sum: &mut LogSummary) {
+fn advice(record: &LogRecord<'_>, summary: &mut LogSummary) {
     if let Some(advice) = record.text("advice") {
-        sum.note_advice(advice);
+        summary.note_advice(advice);
     }
 }

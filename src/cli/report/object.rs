@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::record::{Record, Time};
+use super::record::{LogRecord, Time};
 
 /// What a JSON object is.
 #[derive(Debug)]
-pub(super) enum Json<'a> {
+pub(super) enum JsonLine<'a> {
     /// An event.
-    Event(Record<'a>),
+    Event(LogRecord<'a>),
     /// What a process wrote to the journal.
     Entry {
         /// Its line, in either format.
@@ -23,9 +23,9 @@ pub(super) enum Json<'a> {
 }
 
 /// Reads one line.
-pub(super) fn parse(line: &str, pid: u32) -> Json<'_> {
+pub(super) fn parse(line: &str, pid: u32) -> JsonLine<'_> {
     let Ok(mut object) = serde_json::from_str::<Map<String, Value>>(line) else {
-        return Json::Broken;
+        return JsonLine::Broken;
     };
     let Some(message) = object.remove("message") else {
         return entry(object);
@@ -33,21 +33,23 @@ pub(super) fn parse(line: &str, pid: u32) -> Json<'_> {
     let time = object.remove("time");
     let time = time.and_then(|time| Time::parse(time.as_str()?));
     match (message, time, object.remove("level")) {
-        (Value::String(message), Some(time), Some(Value::String(_))) => Json::Event(Record {
-            time: Some(time),
-            pid,
-            message: message.into(),
-            fields: object
-                .into_iter()
-                .map(|(key, value)| (key.into(), value))
-                .collect(),
-        }),
-        _ => Json::Foreign,
+        (Value::String(message), Some(time), Some(Value::String(_))) => {
+            JsonLine::Event(LogRecord {
+                time: Some(time),
+                pid,
+                message: message.into(),
+                fields: object
+                    .into_iter()
+                    .map(|(key, value)| (key.into(), value))
+                    .collect(),
+            })
+        }
+        _ => JsonLine::Foreign,
     }
 }
 
 /// The journal writes numbers as strings, and a message that is not plain text as a list of bytes.
-fn entry(mut object: Map<String, Value>) -> Json<'static> {
+fn entry(mut object: Map<String, Value>) -> JsonLine<'static> {
     let pid = object
         .get("_PID")
         .and_then(|pid| pid.as_str()?.parse().ok());
@@ -56,7 +58,7 @@ fn entry(mut object: Map<String, Value>) -> Json<'static> {
         Some(list @ Value::Array(_)) => serde_json::from_value(list).ok(),
         _ => None,
     };
-    message.map_or(Json::Foreign, |message| Json::Entry {
+    message.map_or(JsonLine::Foreign, |message| JsonLine::Entry {
         message,
         pid: pid.unwrap_or_default(),
     })
@@ -71,7 +73,7 @@ mod tests {
         for message in [r#""hello""#, "[104,101,108,108,111]"] {
             let line = format!(r#"{{"_PID":"42","MESSAGE":{message},"X":null,"Y":[{{}}]}}"#);
             match parse(&line, 0) {
-                Json::Entry { message, pid } => {
+                JsonLine::Entry { message, pid } => {
                     assert_eq!((&message[..], pid), (&b"hello"[..], 42))
                 }
                 other => panic!("{other:?}"),
@@ -88,10 +90,10 @@ mod tests {
             r#"{"message":1,"time":"2026-11-23T16:00:00.123Z","level":"warn"}"#,
             r#"{"MESSAGE":null,"_PID":"1"}"#,
         ] {
-            assert!(matches!(parse(line, 0), Json::Foreign), "{line}");
+            assert!(matches!(parse(line, 0), JsonLine::Foreign), "{line}");
         }
         for line in ["{", "{\"message\":\"fau", "[]", "{}{}"] {
-            assert!(matches!(parse(line, 0), Json::Broken), "{line}");
+            assert!(matches!(parse(line, 0), JsonLine::Broken), "{line}");
         }
     }
 }

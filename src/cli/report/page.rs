@@ -20,11 +20,16 @@ const CODE: usize = 34;
 const VERDICTS: usize = 20;
 
 /// The whole page.
-pub(super) fn page(sum: &LogSummary, roles: &Roles) -> String {
+pub(super) fn page(summary: &LogSummary, roles: &Roles) -> String {
     let mut whole = Page::new(WIDTH);
     let page = &mut whole;
-    head(page, sum);
-    let faulty = || sum.hosts.iter().filter(|(_, host)| !host.rows.is_empty());
+    head(page, summary);
+    let faulty = || {
+        summary
+            .hosts
+            .iter()
+            .filter(|(_, host)| !host.rows.is_empty())
+    };
     let codes = faulty().flat_map(|(_, host)| host.rows.keys());
     let code = codes
         .map(|code| count(&safe(code)))
@@ -35,14 +40,14 @@ pub(super) fn page(sum: &LogSummary, roles: &Roles) -> String {
         table(page, name, host, roles, code);
     }
     page.heading("circuits");
-    for line in sum.circuits.lines() {
+    for line in summary.circuits.lines() {
         page.labelled("  ", 4, &line);
     }
     page.heading("refused by the site itself");
-    for refused in &sum.refusals.totals() {
+    for refused in &summary.refusals.totals() {
         page.labelled("  ", 4, &safe(&refused.to_string()));
     }
-    let verdicts = verdicts(sum, roles);
+    let verdicts = verdicts(summary, roles);
     page.heading("verdicts");
     for HostVerdict {
         sentence, advice, ..
@@ -60,9 +65,9 @@ pub(super) fn page(sum: &LogSummary, roles: &Roles) -> String {
     whole.into_text()
 }
 
-fn head(page: &mut Page, sum: &LogSummary) {
-    let (lines, transfers) = (&sum.lines, &sum.transfers);
-    match sum.period {
+fn head(page: &mut Page, summary: &LogSummary) {
+    let (lines, transfers) = (&summary.lines, &summary.transfers);
+    match summary.period {
         Some((first, last)) => {
             let (from, to) = (first.shown(), last.shown());
             let span = duration(last.0 - first.0);
@@ -81,18 +86,18 @@ fn head(page: &mut Page, sum: &LogSummary) {
         }
     }
     page.labelled("lines      ", 11, &text);
-    page.labelled("transfers  ", 11, &transfer_counts(sum));
+    page.labelled("transfers  ", 11, &transfer_counts(summary));
     let (up, down) = (bytes(transfers.up), bytes(transfers.down));
     page.line(&format!("bytes      {up} up, {down} down"));
-    if sum.has_faults() {
-        page.line(&format!("time lost  {}", duration(sum.lost_ms())));
+    if summary.has_faults() {
+        page.line(&format!("time lost  {}", duration(summary.lost_ms())));
     } else {
         page.line("no faults and no stalls");
     }
 }
 
-fn transfer_counts(sum: &LogSummary) -> String {
-    let transfers = &sum.transfers;
+fn transfer_counts(summary: &LogSummary) -> String {
+    let transfers = &summary.transfers;
     let mut text = format!(
         "{}, {} failed, {} rescued",
         transfers.ended, transfers.failed, transfers.rescued
@@ -108,7 +113,7 @@ fn transfer_counts(sum: &LogSummary) -> String {
         let _ = write!(text, " ({})", means.join(", "));
     }
     for (count, what) in [
-        (sum.open_ended(), "with a fault and no end in this log"),
+        (summary.open_ended(), "with a fault and no end in this log"),
         (transfers.refused, "refused by the site itself"),
     ] {
         if count > 0 {

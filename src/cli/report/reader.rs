@@ -6,16 +6,16 @@ use std::io::{self, BufRead, Read as _};
 
 use super::{
     events,
-    object::{self, Json},
+    object::{self, JsonLine},
     summary::LogSummary,
-    text::{self, Text},
+    text::{self, TextLine},
 };
 
 /// The longest line. journald cuts lines at 48 KiB, and gitferry's are shorter: a longer one is another program's.
 const LONGEST: u64 = 1 << 20;
 
-/// Reads `input` to its end into `sum`. Fails where reading fails, or where the input is compressed.
-pub(super) fn read(input: impl BufRead, sum: &mut LogSummary) -> io::Result<()> {
+/// Reads `input` to its end into `summary`. Fails where reading fails, or where the input is compressed.
+pub(super) fn read(input: impl BufRead, summary: &mut LogSummary) -> io::Result<()> {
     let mut reader = Reader {
         input,
         line: Vec::new(),
@@ -27,9 +27,9 @@ pub(super) fn read(input: impl BufRead, sum: &mut LogSummary) -> io::Result<()> 
         ));
     }
     while let Some(end) = reader.next()? {
-        reader.take(end, sum)?;
+        reader.take(end, summary)?;
     }
-    reader.entry_ended(End::Input, sum);
+    reader.entry_ended(End::Input, summary);
     Ok(())
 }
 
@@ -37,11 +37,11 @@ struct Reader<R> {
     input: R,
     line: Vec<u8>,
     /// The entry of a `journalctl -o export` that is being read.
-    export: Option<Entry>,
+    export: Option<JournalEntry>,
 }
 
 #[derive(Default)]
-struct Entry {
+struct JournalEntry {
     message: Option<Vec<u8>>,
     pid: u32,
 }
@@ -83,27 +83,27 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    fn take(&mut self, end: End, sum: &mut LogSummary) -> io::Result<()> {
+    fn take(&mut self, end: End, summary: &mut LogSummary) -> io::Result<()> {
         if end == End::TooLong {
-            sum.lines.foreign += 1;
+            summary.lines.foreign += 1;
             return Ok(());
         }
         if self.export.is_some() {
-            return self.export_line(end, sum);
+            return self.export_line(end, summary);
         }
         if self.line.starts_with(b"__CURSOR=") {
-            self.export = Some(Entry::default());
+            self.export = Some(JournalEntry::default());
             return Ok(());
         }
-        line(&self.line, 0, end, Container::Log, sum);
+        line(&self.line, 0, end, Container::Log, summary);
         Ok(())
     }
 
     /// systemd's `Journal Export Format`: `NAME=text`, or `NAME`, a length of eight bytes and as many bytes; an empty line ends
     /// the entry.
-    fn export_line(&mut self, end: End, sum: &mut LogSummary) -> io::Result<()> {
+    fn export_line(&mut self, end: End, summary: &mut LogSummary) -> io::Result<()> {
         if self.line.is_empty() {
-            self.entry_ended(End::Newline, sum);
+            self.entry_ended(End::Newline, summary);
             return Ok(());
         }
         let whole = end == End::Newline;
@@ -145,16 +145,16 @@ impl<R: BufRead> Reader<R> {
         Ok(())
     }
 
-    fn entry_ended(&mut self, end: End, sum: &mut LogSummary) {
+    fn entry_ended(&mut self, end: End, summary: &mut LogSummary) {
         match self.export.take() {
-            Some(Entry {
+            Some(JournalEntry {
                 message: Some(message),
                 pid,
             }) => {
-                line(&message, pid, End::Newline, Container::Journal, sum);
+                line(&message, pid, End::Newline, Container::Journal, summary);
             }
-            Some(_) if end == End::Newline => sum.lines.foreign += 1,
-            Some(_) => sum.lines.cut += 1,
+            Some(_) if end == End::Newline => summary.lines.foreign += 1,
+            Some(_) => summary.lines.cut += 1,
             None => {}
         }
     }
@@ -174,10 +174,10 @@ enum Container {
     Journal,
 }
 
-fn line(bytes: &[u8], pid: u32, end: End, place: Container, sum: &mut LogSummary) {
+fn line(bytes: &[u8], pid: u32, end: End, place: Container, summary: &mut LogSummary) {
     let text = String::from_utf8_lossy(bytes);
     if text.starts_with('{') {
-        return object(&text, pid, end, place, sum);
+        return object(&text, pid, end, place, summary);
     }
     // A line of the journal's short format that contains JSON.
     if place == Container::Log
@@ -190,7 +190,7 @@ fn line(bytes: &[u8], pid: u32, end: End, place: Container, sum: &mut LogSummary
             self::pid(digits.as_bytes()),
             end,
             Container::Journal,
-            sum,
+            summary,
         );
     }
     let parsed = match place {
@@ -198,35 +198,35 @@ fn line(bytes: &[u8], pid: u32, end: End, place: Container, sum: &mut LogSummary
         Container::Journal => text::payload(&text, pid, end),
     };
     match parsed {
-        Text::Event(record) => event(&record, end, sum),
-        Text::Advice(advice) if end == End::Newline => {
-            sum.lines.advice += 1;
-            sum.note_advice(advice);
+        TextLine::Event(record) => event(&record, end, summary),
+        TextLine::Advice(advice) if end == End::Newline => {
+            summary.lines.advice += 1;
+            summary.note_advice(advice);
         }
-        Text::Advice(_) => sum.lines.cut += 1,
-        Text::Broken => sum.lines.unreadable += 1,
-        Text::Foreign => sum.lines.foreign += 1,
+        TextLine::Advice(_) => summary.lines.cut += 1,
+        TextLine::Broken => summary.lines.unreadable += 1,
+        TextLine::Foreign => summary.lines.foreign += 1,
     }
 }
 
-fn object(text: &str, pid: u32, end: End, place: Container, sum: &mut LogSummary) {
+fn object(text: &str, pid: u32, end: End, place: Container, summary: &mut LogSummary) {
     match object::parse(text, pid) {
-        Json::Event(record) => event(&record, End::Newline, sum),
-        Json::Entry { message, pid } if place == Container::Log => {
-            line(&message, pid, End::Newline, Container::Journal, sum);
+        JsonLine::Event(record) => event(&record, End::Newline, summary),
+        JsonLine::Entry { message, pid } if place == Container::Log => {
+            line(&message, pid, End::Newline, Container::Journal, summary);
         }
-        Json::Broken if end != End::Newline => sum.lines.cut += 1,
-        Json::Broken => sum.lines.unreadable += 1,
-        Json::Entry { .. } | Json::Foreign => sum.lines.foreign += 1,
+        JsonLine::Broken if end != End::Newline => summary.lines.cut += 1,
+        JsonLine::Broken => summary.lines.unreadable += 1,
+        JsonLine::Entry { .. } | JsonLine::Foreign => summary.lines.foreign += 1,
     }
 }
 
-fn event(record: &super::record::Record<'_>, end: End, sum: &mut LogSummary) {
-    if events::take(record, sum) {
-        sum.lines.events += 1;
+fn event(record: &super::record::LogRecord<'_>, end: End, summary: &mut LogSummary) {
+    if events::take(record, summary) {
+        summary.lines.events += 1;
     } else if end == End::Newline {
-        sum.lines.unreadable += 1;
+        summary.lines.unreadable += 1;
     } else {
-        sum.lines.cut += 1;
+        summary.lines.cut += 1;
     }
 }

@@ -11,7 +11,7 @@ use crate::track::moment;
 
 /// An event of the log.
 #[derive(Debug)]
-pub(super) struct Record<'a> {
+pub(super) struct LogRecord<'a> {
     /// When it was written.
     pub(super) time: Option<Time>,
     /// The process, where the log names it; 0 elsewhere.
@@ -22,7 +22,7 @@ pub(super) struct Record<'a> {
     pub(super) fields: Vec<(Cow<'a, str>, Value)>,
 }
 
-impl Record<'_> {
+impl LogRecord<'_> {
     /// A field's text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.value(name)?.as_str()

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::{
     circuits::Circuits,
     counts::{
-        FaultCounts, HostCounts, Lines, NAME, OTHERS, TransferFields, Transfers, clip, means,
-        upstream_entry,
+        FaultCounts, HostCounts, LineCounts, NAME, OTHERS, TransferCounts, TransferFields, clip,
+        means, upstream_entry,
     },
     record::Time,
 };
@@ -27,11 +27,11 @@ const ADVICE: usize = 400;
 /// The summary of a log.
 #[derive(Debug, Default)]
 pub(super) struct LogSummary {
-    pub(super) lines: Lines,
+    pub(super) lines: LineCounts,
     pub(super) period: Option<(Time, Time)>,
     /// How often a daemon started.
     pub(super) starts: u64,
-    pub(super) transfers: Transfers,
+    pub(super) transfers: TransferCounts,
     pub(super) hosts: BTreeMap<Box<str>, HostCounts>,
     pub(super) circuits: Circuits,
     pub(super) refusals: Refusals,
@@ -254,7 +254,7 @@ impl LogSummary {
     /// The lost time in milliseconds.
     pub(super) fn lost_ms(&self) -> u64 {
         let rows = self.hosts.values().flat_map(|host| host.rows.values());
-        rows.fold(0, |sum, row| sum.saturating_add(row.lost_ms))
+        rows.fold(0, |summary, row| summary.saturating_add(row.lost_ms))
     }
 
     /// True where there was any fault or stall, rescued or not.

@@ -39,11 +39,11 @@ fn golden(name: &str, text: &str) {
 }
 
 fn summed(logs: &[&[u8]]) -> LogSummary {
-    let mut sum = LogSummary::default();
+    let mut summary = LogSummary::default();
     for log in logs {
-        reader::read(*log, &mut sum).unwrap();
+        reader::read(*log, &mut summary).unwrap();
     }
-    sum
+    summary
 }
 
 fn paged(logs: &[&[u8]]) -> String {
@@ -58,11 +58,11 @@ fn without_lines(page: &str) -> String {
 
 #[test]
 fn a_text_log_of_a_real_run_is_summed_up() {
-    let sum = summed(&[&fixture("text.log")]);
-    golden("report/text.page", &page::page(&sum, &roles()));
+    let summary = summed(&[&fixture("text.log")]);
+    golden("report/text.page", &page::page(&summary, &roles()));
     golden(
         "report/text.json",
-        &format!("{:#}\n", data::data(&sum, &roles())),
+        &format!("{:#}\n", data::data(&summary, &roles())),
     );
 }
 
@@ -79,10 +79,22 @@ fn what_journald_made_of_a_log_is_summed_up_like_the_log() {
         "journal-json.log",
         "journal-export.log",
     ] {
-        let sum = summed(&[&fixture(form)]);
-        assert_eq!((sum.lines.events, sum.lines.advice), (20, 5), "{form}");
-        assert_eq!((sum.lines.foreign, sum.lines.unreadable), (2, 0), "{form}");
-        assert_eq!(without_lines(&page::page(&sum, &roles())), plain, "{form}");
+        let summary = summed(&[&fixture(form)]);
+        assert_eq!(
+            (summary.lines.events, summary.lines.advice),
+            (20, 5),
+            "{form}"
+        );
+        assert_eq!(
+            (summary.lines.foreign, summary.lines.unreadable),
+            (2, 0),
+            "{form}"
+        );
+        assert_eq!(
+            without_lines(&page::page(&summary, &roles())),
+            plain,
+            "{form}"
+        );
     }
 }
 
@@ -149,10 +161,10 @@ fn text_and_json_may_stand_in_one_log_among_lines_of_others() {
     let mut log = fixture("text.log");
     log.extend_from_slice(b"panic somewhere\n\xff\xfe\n{\"a\":1}\nNov 23 host sshd[1]: x\n\n");
     log.extend(fixture("json.log"));
-    let sum = summed(&[&log]);
-    assert_eq!(sum.transfers.ended, 22);
-    assert_eq!(sum.lines.foreign, 5);
-    assert_eq!(sum.starts, 2);
+    let summary = summed(&[&log]);
+    assert_eq!(summary.transfers.ended, 22);
+    assert_eq!(summary.lines.foreign, 5);
+    assert_eq!(summary.starts, 2);
 }
 
 fn fault(id: u64, host: &str, upstream: &str, next: &str) -> String {
@@ -176,30 +188,30 @@ fn a_closing_line_whose_fault_is_missing_counts_once_and_with_its_fault_once_too
         ended(1, "a", "u", code),
         fault(1, "a", "u", "give-up") + &ended(1, "a", "u", code),
     ] {
-        let sum = summed(&[log.as_bytes()]);
-        assert_eq!(sum.hosts["a"].rows[code].times, 1, "{log}");
-        assert_eq!(sum.hosts["a"].upstreams["u"].failed, 1);
-        assert_eq!(sum.transfers.failed, 1);
+        let summary = summed(&[log.as_bytes()]);
+        assert_eq!(summary.hosts["a"].rows[code].times, 1, "{log}");
+        assert_eq!(summary.hosts["a"].upstreams["u"].failed, 1);
+        assert_eq!(summary.transfers.failed, 1);
     }
 }
 
 #[test]
 fn the_wait_before_a_retry_is_lost_time_and_counted_once() {
     let log = fault(1, "a", "u", "again wait_ms=500") + &ended(1, "a", "u", "closed");
-    let sum = summed(&[log.as_bytes()]);
-    assert_eq!(sum.lost_ms(), 1500);
-    assert_eq!(sum.transfers.means, [1, 0, 0, 0]);
+    let summary = summed(&[log.as_bytes()]);
+    assert_eq!(summary.lost_ms(), 1500);
+    assert_eq!(summary.transfers.means, [1, 0, 0, 0]);
     let log = log.replace("wait_ms=500", "wait_ms=500 rescue=replay");
     assert_eq!(summed(&[log.as_bytes()]).transfers.means, [0, 0, 1, 0]);
-    assert_eq!(sum.hosts["a"].rows["hop/greeting/timed-out"].rescued, 1);
+    assert_eq!(summary.hosts["a"].rows["hop/greeting/timed-out"].rescued, 1);
 }
 
 #[test]
 fn a_daemon_that_begins_anew_counts_its_transfers_anew() {
     let started = "2026-11-23T16:00:02.000Z  INFO config loaded config=x routes=1\n";
     let log = fault(1, "a", "u", "again wait_ms=5") + started + &ended(1, "a", "u", "closed");
-    let sum = summed(&[log.as_bytes()]);
-    assert_eq!((sum.transfers.rescued, sum.open_ended()), (0, 1));
+    let summary = summed(&[log.as_bytes()]);
+    assert_eq!((summary.transfers.rescued, summary.open_ended()), (0, 1));
 }
 
 /// As the daemon writes it, with fewer fields.
@@ -223,13 +235,13 @@ fn a_stall_and_the_fault_that_acts_on_it_are_one() {
         stall("stall over"),
         ended(1, "a", "v", "closed"),
     ];
-    let sum = summed(&[told.concat().as_bytes()]);
-    let row = &sum.hosts["a"].rows[STALLED];
+    let summary = summed(&[told.concat().as_bytes()]);
+    let row = &summary.hosts["a"].rows[STALLED];
     assert_eq!(
         (row.times, row.stalls, row.faults, row.rescued, row.lost_ms),
         (1, 1, 1, 1, 1000)
     );
-    assert_eq!(sum.hosts["a"].role, Some(Role::LfsStorage));
+    assert_eq!(summary.hosts["a"].role, Some(Role::LfsStorage));
 }
 
 #[test]
@@ -245,9 +257,9 @@ fn the_time_of_a_stall_is_counted_once_however_it_ends() {
         .replace("total_ms=2000", "total_ms=9000")
         .replace("tunnel", "intercept");
     let ended = [stall("stall"), stall("stall ended with its transfer"), gone].concat();
-    let sum = summed(&[ended.as_bytes()]);
-    assert_eq!(sum.hosts["a"].rows[STALLED].lost_ms, 7000);
-    assert_eq!(sum.lost_ms(), 9000);
+    let summary = summed(&[ended.as_bytes()]);
+    assert_eq!(summary.hosts["a"].rows[STALLED].lost_ms, 7000);
+    assert_eq!(summary.lost_ms(), 9000);
 }
 
 #[test]
@@ -261,18 +273,18 @@ fn memory_is_bounded_and_what_is_beyond_it_is_summed_as_others() {
             "give-up",
         );
     }
-    let sum = summed(&[log.as_bytes()]);
-    assert_eq!(sum.hosts.len(), 1001);
+    let summary = summed(&[log.as_bytes()]);
+    assert_eq!(summary.hosts.len(), 1001);
     assert_eq!(
-        sum.hosts["(others)"].rows["hop/greeting/timed-out"].times,
+        summary.hosts["(others)"].rows["hop/greeting/timed-out"].times,
         20_000
     );
-    assert_eq!(sum.open_ended(), 30_000);
+    assert_eq!(summary.open_ended(), 30_000);
     let mut long = "x".repeat(5 << 20);
     long += "\n";
     long += &ended(1, "a", "u", "closed");
-    let sum = summed(&[long.as_bytes()]);
-    assert_eq!((sum.lines.foreign, sum.lines.events), (1, 1));
+    let summary = summed(&[long.as_bytes()]);
+    assert_eq!((summary.lines.foreign, summary.lines.events), (1, 1));
 }
 
 #[test]
@@ -281,9 +293,9 @@ fn a_hostile_log_shows_no_secret_no_control_character_and_no_wide_line() {
     let mut log = fault(1, host, "\"https://me:SECRET@hop?x=SECRET\"", "give-up");
     log += "                         advice: see https://me:SECRET@h/?X-Amz-Signature=SECRET \u{9b}31m \u{202e}x hf_SECRETSECRETSECRET\n";
     log += &fault(2, &"w".repeat(900), "u\u{85}u", "give-up");
-    let sum = summed(&[log.as_bytes()]);
-    let page = page::page(&sum, &roles());
-    let data = data::data(&sum, &roles()).to_string();
+    let summary = summed(&[log.as_bytes()]);
+    let page = page::page(&summary, &roles());
+    let data = data::data(&summary, &roles()).to_string();
     assert!(page.contains("evil.test") && data.contains("evil.test"));
     for text in [&page, &data] {
         assert!(!text.contains("SECRET"), "{text}");
@@ -306,14 +318,14 @@ fn a_client_that_goes_away_says_nothing_about_the_upstream() {
         ended(2, "a", "v", gone),
         ended(3, "a", "u", "closed"),
     ];
-    let sum = summed(&[log.concat().as_bytes()]);
+    let summary = summed(&[log.concat().as_bytes()]);
     assert!(
-        sum.hosts["a"]
+        summary.hosts["a"]
             .upstreams
             .values()
             .all(|counts| counts.failed == 0)
     );
-    let verdicts = verdicts(&sum, &roles());
+    let verdicts = verdicts(&summary, &roles());
     let sentences: Vec<&str> = verdicts.iter().map(|verdict| &*verdict.sentence).collect();
     assert_eq!(
         sentences,

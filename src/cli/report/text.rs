@@ -6,14 +6,14 @@ use serde_json::Value;
 
 use super::{
     reader::End,
-    record::{Record, TIME_LENGTH, Time},
+    record::{LogRecord, TIME_LENGTH, Time},
 };
 
 /// What a line of text is.
 #[derive(Debug)]
-pub(super) enum Text<'a> {
+pub(super) enum TextLine<'a> {
     /// An event.
-    Event(Record<'a>),
+    Event(LogRecord<'a>),
     /// The advice for the event before it.
     Advice(&'a str),
     /// It starts like an event, but is invalid.
@@ -23,20 +23,20 @@ pub(super) enum Text<'a> {
 }
 
 /// Parses one line. The last field of a line without a newline is left out, because it may be incomplete.
-pub(super) fn parse(line: &str, end: End) -> Text<'_> {
+pub(super) fn parse(line: &str, end: End) -> TextLine<'_> {
     if let Some(text) = advice(line).filter(|_| line.starts_with(' ')) {
-        return Text::Advice(text);
+        return TextLine::Advice(text);
     }
     match event(line, 0, end) {
-        Text::Foreign => prefixed(line, end),
+        TextLine::Foreign => prefixed(line, end),
         ours => ours,
     }
 }
 
 /// The same, for a line after a prefix with the process.
-pub(super) fn payload(line: &str, pid: u32, end: End) -> Text<'_> {
+pub(super) fn payload(line: &str, pid: u32, end: End) -> TextLine<'_> {
     match advice(line) {
-        Some(text) => Text::Advice(text),
+        Some(text) => TextLine::Advice(text),
         None => event(line, pid, end),
     }
 }
@@ -47,26 +47,26 @@ fn advice(line: &str) -> Option<&str> {
 }
 
 /// `Nov 23 16:00:00 host gitferry[123]: …`, also with other forms of the time.
-fn prefixed(line: &str, end: End) -> Text<'_> {
+fn prefixed(line: &str, end: End) -> TextLine<'_> {
     let Some((prefix, rest)) = line.split_once("]: ") else {
-        return Text::Foreign;
+        return TextLine::Foreign;
     };
     let pid = prefix
         .rsplit_once('[')
         .and_then(|(_, pid)| pid.parse().ok());
     match pid {
         Some(pid) => payload(rest, pid, end),
-        None => Text::Foreign,
+        None => TextLine::Foreign,
     }
 }
 
-fn event(line: &str, pid: u32, line_end: End) -> Text<'_> {
+fn event(line: &str, pid: u32, line_end: End) -> TextLine<'_> {
     let whole = line_end == End::Newline;
     let Some((time, rest)) = begin(line) else {
-        return Text::Foreign;
+        return TextLine::Foreign;
     };
     let Some(rest) = level(rest) else {
-        return Text::Foreign;
+        return TextLine::Foreign;
     };
     let end = first_field(rest);
     let (message, mut rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
@@ -82,13 +82,13 @@ fn event(line: &str, pid: u32, line_end: End) -> Text<'_> {
                 fields.push((Cow::Borrowed(""), Value::Null));
                 rest = "";
             }
-            None => return Text::Broken,
+            None => return TextLine::Broken,
         }
     }
     if !whole {
         fields.pop();
     }
-    Text::Event(Record {
+    TextLine::Event(LogRecord {
         time: Some(time),
         pid,
         message: Cow::Borrowed(message),
@@ -163,9 +163,9 @@ mod tests {
 
     const LINE: &str = "2026-11-23T16:00:00.123Z  WARN fault id=7 code=hop/greeting/timed-out cause=\"a \\\"b\\\" c=d\" host=hf.co";
 
-    fn record(line: &str, end: End) -> Record<'_> {
+    fn record(line: &str, end: End) -> LogRecord<'_> {
         match parse(line, end) {
-            Text::Event(record) => record,
+            TextLine::Event(record) => record,
             other => panic!("{other:?} of {line}"),
         }
     }
@@ -187,7 +187,7 @@ mod tests {
         let advised = "Nov 23 16:00:00 host gitferry[123]: advice: run it";
         assert!(matches!(
             parse(advised, End::Newline),
-            Text::Advice("run it")
+            TextLine::Advice("run it")
         ));
     }
 
@@ -219,7 +219,10 @@ mod tests {
             "2026-11-23T16:00:00.123Z é",
             "]: ",
         ] {
-            assert!(matches!(parse(line, End::Newline), Text::Foreign), "{line}");
+            assert!(
+                matches!(parse(line, End::Newline), TextLine::Foreign),
+                "{line}"
+            );
         }
         for line in [
             "id=7 code",
@@ -228,7 +231,10 @@ mod tests {
             "id=7  code=x",
         ] {
             let line = format!("2026-11-23T16:00:00.123Z  WARN fault {line}");
-            assert!(matches!(parse(&line, End::Newline), Text::Broken), "{line}");
+            assert!(
+                matches!(parse(&line, End::Newline), TextLine::Broken),
+                "{line}"
+            );
         }
     }
 }

@@ -28,15 +28,15 @@ pub(super) struct HostVerdict {
 }
 
 /// All verdicts, those with the highest cost first.
-pub(super) fn verdicts(sum: &LogSummary, roles: &Roles) -> Vec<HostVerdict> {
+pub(super) fn verdicts(summary: &LogSummary, roles: &Roles) -> Vec<HostVerdict> {
     let mut verdicts = Vec::new();
-    for (name, host) in sum.hosts.iter().filter(|(name, _)| ***name != *OTHERS) {
+    for (name, host) in summary.hosts.iter().filter(|(name, _)| ***name != *OTHERS) {
         let mut cases: Vec<VerdictInput<'_>> = Vec::new();
         for (code, row) in host.rows.iter().filter(|(code, _)| ***code != *OTHERS) {
             for (upstream, times) in &row.upstreams {
                 let leg = code.split('/').next().unwrap_or_default();
                 let case = VerdictInput {
-                    sum,
+                    summary,
                     roles,
                     name,
                     host,
@@ -74,7 +74,7 @@ impl HostVerdict {
 }
 
 struct VerdictInput<'a> {
-    sum: &'a LogSummary,
+    summary: &'a LogSummary,
     roles: &'a Roles,
     name: &'a str,
     host: &'a HostCounts,
@@ -151,7 +151,7 @@ impl VerdictInput<'_> {
     fn comparison(&self) -> Option<String> {
         let own = self.role(self.host);
         let mut others: Vec<_> = self
-            .sum
+            .summary
             .hosts
             .iter()
             .filter(|(name, _)| ***name != *self.name)

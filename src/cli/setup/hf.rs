@@ -14,7 +14,7 @@ use super::{
     host_env::HostEnv,
     output::{Output, shell_quoted},
     plan::Plan,
-    record::{Record, SavedFile},
+    record::{SavedFile, SetupRecord},
     warn,
 };
 use crate::{
@@ -42,7 +42,7 @@ struct ExportsFile {
 /// The file of exports and its record.
 pub(super) struct Exports<'a> {
     path: PathBuf,
-    record: Record<ExportsFile>,
+    record: SetupRecord<ExportsFile>,
     host: &'a HostEnv,
 }
 
@@ -50,7 +50,7 @@ impl<'a> Exports<'a> {
     /// Those of the user of `host`.
     pub(super) fn new(host: &'a HostEnv) -> Result<Self, Failure> {
         let path = host.user_config()?.join("hf.sh");
-        let record = Record::of("hf", &path, host)?;
+        let record = SetupRecord::of("hf", &path, host)?;
         Ok(Self { path, record, host })
     }
 

@@ -12,7 +12,7 @@ use super::{
     host_env::HostEnv,
     output::Output,
     plan::{ClientSelection, GitClient, Setting},
-    record::{Record, SavedFile},
+    record::{SavedFile, SetupRecord},
 };
 use crate::cli::{Failure, files};
 
@@ -20,7 +20,7 @@ use crate::cli::{Failure, files};
 pub(super) struct Include<'a> {
     file: GitFile<'a>,
     settings: PathBuf,
-    record: Record<GitIncludes>,
+    record: SetupRecord<GitIncludes>,
 }
 
 impl<'a> Include<'a> {
@@ -32,7 +32,7 @@ impl<'a> Include<'a> {
             Scope::Local => file.path.with_file_name("gitferry.config"),
         };
         let settings = std::path::absolute(settings).map_err(Failure::new)?;
-        let record = Record::of(&format!("git-{}", scope.as_str()), &file.path, host)?;
+        let record = SetupRecord::of(&format!("git-{}", scope.as_str()), &file.path, host)?;
         Ok(Self {
             file,
             settings,

@@ -52,12 +52,12 @@ impl SavedFile {
 }
 
 /// The record of a changed file: `setup-KIND-HASH.json`, with a `T` in it.
-pub(super) struct Record<T> {
+pub(super) struct SetupRecord<T> {
     path: PathBuf,
     content: PhantomData<T>,
 }
 
-impl<T: Serialize + DeserializeOwned> Record<T> {
+impl<T: Serialize + DeserializeOwned> SetupRecord<T> {
     /// The record of `file`.
     pub(super) fn of(kind: &str, file: &Path, host: &HostEnv) -> Result<Self, Failure> {
         // The record's name depends on the file's real directory, but not on where the file itself links to: our own change may create it.

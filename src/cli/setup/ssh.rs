@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     host_env::HostEnv,
     output::{Output, shell_quoted},
-    record::Record,
+    record::SetupRecord,
 };
 use crate::{
     cli::{Failure, files},
@@ -27,7 +27,7 @@ const END: &str = "# <<< gitferry";
 
 /// What an undo removes beside the block.
 #[derive(Debug, Serialize, Deserialize)]
-struct Created {
+struct CreatedPaths {
     file: bool,
     directory: bool,
     /// True after `setup off`.
@@ -38,7 +38,7 @@ struct Created {
 /// The block in the user's config, and its record.
 pub(super) struct SshBlock<'a> {
     path: PathBuf,
-    record: Record<Created>,
+    record: SetupRecord<CreatedPaths>,
     host: &'a HostEnv,
 }
 
@@ -46,7 +46,7 @@ impl<'a> SshBlock<'a> {
     /// That of the user of `host`.
     pub(super) fn new(host: &'a HostEnv) -> Result<Self, Failure> {
         let path = host.home()?.join(".ssh/config");
-        let record = Record::of("ssh", &path, host)?;
+        let record = SetupRecord::of("ssh", &path, host)?;
         Ok(Self { path, record, host })
     }
 
@@ -75,7 +75,7 @@ impl<'a> SshBlock<'a> {
 
     fn write(&self, bytes: &[u8], is_new: bool) -> Result<(), Failure> {
         let directory = self.path.parent().unwrap_or(Path::new("."));
-        let mut created = self.record.load()?.unwrap_or_else(|| Created {
+        let mut created = self.record.load()?.unwrap_or_else(|| CreatedPaths {
             file: is_new,
             directory: !directory.exists(),
             off: false,

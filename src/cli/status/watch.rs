@@ -46,7 +46,7 @@ impl Sort {
 
 /// What is shown.
 #[derive(Debug, Default)]
-struct Screen {
+struct WatchView {
     status: StatusOverview,
     sort: Sort,
     /// The number of the selected transfer, which stays selected when the order changes.
@@ -67,23 +67,23 @@ struct Detail {
 
 /// Shows the daemon at `address` until the user presses `q`; `status` is the first state.
 pub(super) fn run(address: SocketAddr, status: StatusOverview) -> Result<(), Failure> {
-    let mut screen = Screen::default();
-    screen.take(status);
+    let mut view = WatchView::default();
+    view.take(status);
     let shown = ratatui::try_init().and_then(|mut terminal| {
         let mut asked = clock();
         loop {
-            terminal.draw(|frame| view::draw(frame, &screen))?;
+            terminal.draw(|frame| view::draw(frame, &view))?;
             let wait = EVERY.saturating_sub(asked.elapsed());
             if event::poll(wait)? {
                 if let Event::Key(key) = event::read()?
                     && key.kind == KeyEventKind::Press
-                    && screen.press(key, address)
+                    && view.press(key, address)
                 {
                     return Ok(());
                 }
             } else {
                 asked = clock();
-                screen.refresh(address);
+                view.refresh(address);
             }
         }
     });
@@ -96,7 +96,7 @@ fn clock() -> Instant {
     Instant::now()
 }
 
-impl Screen {
+impl WatchView {
     fn refresh(&mut self, address: SocketAddr) {
         let answer = daemon::get(address, "/-/api/overview?limit=500");
         match answer.map(|body| model::read(&body)) {

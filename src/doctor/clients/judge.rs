@@ -51,7 +51,7 @@ pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, reported: bool
         true => around,
         false => around.detail(format!("{} reports: {complaint}", client.name)),
     };
-    // The others may do so on purpose.
+    // The others may do so on protocol.
     match client.kind.is_essential() {
         true => around
             .advise(format!("run `{setup}`"))

@@ -63,7 +63,7 @@ const LIMIT: usize = 1 << 20;
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(8);
 
 pub(in crate::doctor) async fn run(probe: &Probe) -> CheckResult {
-    if probe.purpose == super::RemoteProtocol::Ssh {
+    if probe.protocol == super::RemoteProtocol::Ssh {
         return Ok(Outcome::skipped(""));
     }
     let begun = Instant::now();
@@ -71,7 +71,7 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> CheckResult {
     let status = answer.status.as_u16();
     let words = format!("{status}, {}", shown(begun.elapsed()));
     let location = answer.headers.get(LOCATION);
-    let location = location.and_then(|value| shown_location(value.as_bytes()));
+    let location = location.and_then(|value| redirect_target(value.as_bytes()));
     let outcome = match status {
         511 => Outcome::failed(words)
             .detail("511 Network Authentication Required: the network requires a log-in")
@@ -79,7 +79,9 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> CheckResult {
         502..=504 => Outcome::warned(words).detail(format!(
             "the site, or a proxy in front of it, answers {status}"
         )),
-        _ if probe.origin().0 == Scheme::Http && leads_elsewhere(probe, location.as_deref()) => {
+        _ if probe.origin().0 == Scheme::Http
+            && redirects_elsewhere(probe, location.as_deref()) =>
+        {
             Outcome::warned(words)
                 .detail(
                     "the response redirects to another host, as the log-in page of a network does",
@@ -96,7 +98,7 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> CheckResult {
 }
 
 /// Where a `Location` sends the client.
-pub(super) fn shown_location(value: &[u8]) -> Option<String> {
+pub(super) fn redirect_target(value: &[u8]) -> Option<String> {
     let value = std::str::from_utf8(value).ok()?;
     // A query may contain a session.
     let shown = value.split(['?', '#']).next().unwrap_or_default();
@@ -104,7 +106,7 @@ pub(super) fn shown_location(value: &[u8]) -> Option<String> {
 }
 
 /// True for a redirect to a host that is neither this one nor one below or above it.
-pub(super) fn leads_elsewhere(probe: &Probe, location: Option<&str>) -> bool {
+pub(super) fn redirects_elsewhere(probe: &Probe, location: Option<&str>) -> bool {
     let authority = location.and_then(|location| {
         let (_, rest) = location.split_once("://")?;
         rest.split('/').next()

@@ -52,7 +52,7 @@ pub(crate) struct Probe {
     /// The host asked for.
     pub target: Target,
     /// The protocol.
-    pub purpose: RemoteProtocol,
+    pub protocol: RemoteProtocol,
     /// The host's route, with limits of at most one step.
     pub route: Arc<Route>,
     /// The upstream.
@@ -107,7 +107,7 @@ impl Probe {
     /// A probe; it reduces the route's limits to those of one step.
     pub(crate) fn new(
         target: Target,
-        purpose: RemoteProtocol,
+        protocol: RemoteProtocol,
         route: &Route,
         (upstream, place): (Arc<Upstream>, Option<usize>),
         setup: Arc<ProbeSetup>,
@@ -124,7 +124,7 @@ impl Probe {
         });
         Self {
             target,
-            purpose,
+            protocol,
             route,
             upstream,
             place,
@@ -136,7 +136,7 @@ impl Probe {
 
     /// Its names in the findings.
     pub(super) fn name(&self) -> PathName {
-        let scheme = match self.purpose {
+        let scheme = match self.protocol {
             RemoteProtocol::Requests(scheme) => scheme,
             RemoteProtocol::Ssh => Scheme::Https,
         };
@@ -153,7 +153,7 @@ impl Probe {
 
     /// The server that gets the requests: the site or its mirror.
     fn origin(&self) -> (Scheme, &Target) {
-        match (self.purpose, &self.upstream.mirror) {
+        match (self.protocol, &self.upstream.mirror) {
             (RemoteProtocol::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
             (RemoteProtocol::Requests(scheme), None) => (scheme, &self.target),
             (RemoteProtocol::Ssh, _) => (Scheme::Https, &self.target),
@@ -179,7 +179,7 @@ impl Probe {
     }
 
     fn is_tls(&self) -> bool {
-        self.purpose != RemoteProtocol::Ssh && self.origin().0 == Scheme::Https
+        self.protocol != RemoteProtocol::Ssh && self.origin().0 == Scheme::Https
     }
 
     /// True for a mirror that gets no credentials: nothing is posted to it.

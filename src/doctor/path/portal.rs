@@ -82,14 +82,14 @@ fn read(answer: &[u8]) -> Option<(u16, Option<String>)> {
     response.parse(answer).ok()?;
     let mut fields = response.headers.iter();
     let location = fields.find(|field| field.name.eq_ignore_ascii_case("location"));
-    let location = location.and_then(|field| http::shown_location(field.value));
+    let location = location.and_then(|field| http::redirect_target(field.value));
     Some((response.code?, location))
 }
 
 /// Plain HTTP on the TLS port is a portal's; on port 80 only a redirect to another host is.
 fn judge(probe: &Probe, answer: &[u8], usual: bool) -> Option<Outcome> {
     let (status, location) = read(answer)?;
-    let elsewhere = http::leads_elsewhere(probe, location.as_deref());
+    let elsewhere = http::redirects_elsewhere(probe, location.as_deref());
     // nginx and Go answer plain HTTP on a TLS port with 400: that is the site itself.
     let portal = status == 511 || elsewhere || !usual && status != 400;
     portal.then(|| {

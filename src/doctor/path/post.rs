@@ -66,7 +66,7 @@ pub(in crate::doctor) async fn measured(probe: &Probe) -> CheckResult {
 }
 
 async fn post(probe: &Probe, size: usize) -> CheckResult {
-    if probe.purpose == RemoteProtocol::Ssh {
+    if probe.protocol == RemoteProtocol::Ssh {
         return Ok(Outcome::skipped(""));
     }
     if probe.is_withheld() {

@@ -110,8 +110,8 @@ fn storage(answer: &HttpAnswer) -> Outcome {
         return Outcome::warned("no upload URL").detail("the LFS API returns no upload URL");
     };
     let words = format!("uploads go to {}", first.target.host);
-    let leads = hosts.into_iter().map(|url| (url.target, url.purpose));
-    Outcome::passed(words).fact(|facts| facts.leads = leads.collect())
+    let upload_hosts = hosts.into_iter().map(|url| (url.target, url.protocol));
+    Outcome::passed(words).fact(|facts| facts.upload_hosts = upload_hosts.collect())
 }
 
 /// A response, and whether the request had credentials.
@@ -130,7 +130,7 @@ async fn authorized(
     let answer = send(probe, &ask).await?;
     let wanted = answer.status == StatusCode::UNAUTHORIZED;
     // `Probe::open` verifies the certificate before a byte is written.
-    let safe = probe.is_tls() && url.purpose == RemoteProtocol::Requests(Scheme::Https);
+    let safe = probe.is_tls() && url.protocol == RemoteProtocol::Requests(Scheme::Https);
     let secret = match wanted && safe {
         true => rehearsal.credentials.authorization(url).await,
         false => None,

@@ -76,7 +76,7 @@ pub(in crate::doctor) async fn hop(probe: &Probe) -> CheckResult {
 
 /// An ssh server speaks first: its banner is enough.
 pub(in crate::doctor) async fn ssh(probe: &Probe) -> CheckResult {
-    if probe.purpose != RemoteProtocol::Ssh {
+    if probe.protocol != RemoteProtocol::Ssh {
         return Ok(Outcome::skipped(""));
     }
     let begun = Instant::now();

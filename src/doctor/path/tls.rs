@@ -88,7 +88,7 @@ pub(in crate::doctor) async fn certificate(probe: &Probe) -> CheckResult {
     }))
 }
 
-fn good(shown: Option<&parsed::Shown>, now: i64) -> Outcome {
+fn good(shown: Option<&parsed::CertificateSummary>, now: i64) -> Outcome {
     let Some(shown) = shown else {
         return Outcome::passed("verified");
     };
@@ -106,7 +106,7 @@ fn good(shown: Option<&parsed::Shown>, now: i64) -> Outcome {
 fn bad(
     probe: &Probe,
     error: &rustls::Error,
-    shown: Option<&parsed::Shown>,
+    shown: Option<&parsed::CertificateSummary>,
     chain: &[CertificateDer<'_>],
 ) -> Outcome {
     let kind = classify::tls(error);

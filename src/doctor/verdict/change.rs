@@ -42,7 +42,7 @@ fn broken<'h>(
     let reachable = hosts.filter(|host| host.working().is_some());
     unreachable
         .chain(reachable)
-        .flat_map(|host| host.broken().map(move |(way, root)| (host, way, root)))
+        .flat_map(|host| host.broken().map(move |(path, root)| (host, path, root)))
 }
 
 /// With a larger difference, in seconds, a clock is wrong.
@@ -54,18 +54,18 @@ fn clock(facts: &Facts<'_>) -> Option<ProposedChange> {
     {
         return Some(set_clock("synchronise this machine's clock"));
     }
-    let (_, way, _) = broken(facts).find(|(_, _, root)| {
+    let (_, path, _) = broken(facts).find(|(_, _, root)| {
         root.check == "certificate" && matches!(sentences::kind(root), "expired" | "not-yet-valid")
     })?;
     let skews: Vec<i64> = facts
         .hosts
         .iter()
-        .flat_map(|host| host.ways.iter().chain(&host.others))
-        .flat_map(|way| way.facts())
+        .flat_map(|host| host.paths.iter().chain(&host.others))
+        .flat_map(|path| path.facts())
         .filter_map(|facts| facts.clock_skew)
         .collect();
     let right = skews.iter().any(|skew| skew.abs() < SKEW);
-    let host = &way.path.host;
+    let host = &path.name.host;
     if right {
         return Some(ProposedChange::advice(format!(
             "other sites confirm this machine's clock: only the owner of {host} can renew its certificate"
@@ -96,19 +96,19 @@ fn of_the_path(root: &Finding) -> bool {
 
 /// A working upstream is behind a broken one, or not in the route.
 fn use_other_upstream(facts: &Facts<'_>) -> Option<ProposedChange> {
-    let (host, way, _) = broken(facts).find(|(host, _, root)| {
-        of_the_path(root) && host.working().or_else(|| host.way_out()).is_some()
+    let (host, path, _) = broken(facts).find(|(host, _, root)| {
+        of_the_path(root) && host.working().or_else(|| host.alternative()).is_some()
     })?;
-    let works = host.working().or_else(|| host.way_out())?;
-    let mut written = vec![&*works.path.written];
-    let others = host.ways.iter().filter(|other| other.path != works.path);
-    written.extend(others.map(|other| &*other.path.written));
+    let works = host.working().or_else(|| host.alternative())?;
+    let mut written = vec![&*works.name.written];
+    let others = host.paths.iter().filter(|other| other.name != works.name);
+    written.extend(others.map(|other| &*other.name.written));
     let value = format!("[{}]", written.join(", "));
-    let edit = ConfigEdit::of_route(&host.path.route, "upstreams", value);
-    let (good, bad) = (&works.path.upstream, &way.path.upstream);
+    let edit = ConfigEdit::of_route(&host.name.route, "upstreams", value);
+    let (good, bad) = (&works.name.upstream, &path.name.upstream);
     let sentence = format!(
         "make route `{}` try `{good}` before `{bad}`",
-        host.path.route
+        host.name.route
     );
     Some(ProposedChange::edit(sentence, edit))
 }
@@ -117,8 +117,8 @@ fn use_other_upstream(facts: &Facts<'_>) -> Option<ProposedChange> {
 const SEGMENT: u32 = 1220;
 
 fn segments(facts: &Facts<'_>) -> Option<ProposedChange> {
-    let lossy = broken(facts).filter(|(_, way, _)| sentences::mtu(way));
-    let routes: BTreeSet<&str> = lossy.map(|(host, ..)| &*host.path.route).collect();
+    let lossy = broken(facts).filter(|(_, path, _)| sentences::mtu(path));
+    let routes: BTreeSet<&str> = lossy.map(|(host, ..)| &*host.name.route).collect();
     let value = format!("\"{SEGMENT} B\"");
     let one = routes.first()?;
     Some(match routes.len() {
@@ -169,12 +169,12 @@ fn daemon_down(facts: &Facts<'_>) -> Option<ProposedChange> {
 
 /// The name resolves to an address that such a site cannot have.
 fn odd_address(facts: &Facts<'_>) -> Option<ProposedChange> {
-    let (host, word) = broken(facts).find_map(|(host, way, root)| {
-        let (word, _) = sentences::odd_address(way)?;
+    let (host, word) = broken(facts).find_map(|(host, path, root)| {
+        let (word, _) = sentences::odd_address(path)?;
         of_the_path(root).then_some((host, word))
     })?;
-    let name = &host.path.host;
-    let place = crate::model::advice::place(&host.path.route);
+    let name = &host.name.host;
+    let place = crate::model::advice::place(&host.name.route);
     let around = format!(
         "set `resolve` of {place} to its real address, or use a hop that resolves names itself (`http://` or `socks5h://`)"
     );

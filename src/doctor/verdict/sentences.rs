@@ -10,10 +10,10 @@ use crate::doctor::{
 };
 
 /// The host with its role.
-pub(super) fn host(path: &PathName) -> String {
-    match path.role {
-        "lfs-storage" => format!("{} (storage)", path.host),
-        _ => path.host.to_string(),
+pub(super) fn host(name: &PathName) -> String {
+    match name.role {
+        "lfs-storage" => format!("{} (storage)", name.host),
+        _ => name.host.to_string(),
     }
 }
 
@@ -29,10 +29,10 @@ pub(super) fn list(items: &[String]) -> String {
 }
 
 /// `directly`, or `through` and the upstream.
-pub(super) fn via(path: &PathName) -> String {
-    match &*path.upstream {
+pub(super) fn via(name: &PathName) -> String {
+    match &*name.upstream {
         "direct" => "directly".into(),
-        "environment" if path.direct => "directly (environment)".into(),
+        "environment" if name.direct => "directly (environment)".into(),
         other => format!("through {other}"),
     }
 }
@@ -42,12 +42,12 @@ pub(super) fn broken(facts: &Facts<'_>) -> Option<String> {
     let hosts = facts.hosts.as_slice();
     let mut causes: Vec<(String, Vec<String>)> = Vec::new();
     for known in hosts {
-        let name = host(known.path);
-        for (way, root) in known.broken() {
-            let rescued = known.working().map(|works| &works.path);
-            let cause = cause(way, root);
+        let name = host(known.name);
+        for (path, root) in known.broken() {
+            let rescued = known.working().map(|works| &works.name);
+            let cause = cause(path, root);
             let cause = match rescued {
-                Some(path) => format!("{cause}, but works {}", via(path)),
+                Some(name) => format!("{cause}, but works {}", via(name)),
                 None => cause,
             };
             match causes.iter_mut().find(|(known, _)| *known == cause) {
@@ -107,13 +107,13 @@ fn of_the_daemon(recent: &RecentHostFaults<'_>) -> String {
 fn unfinished(hosts: &[HostSummary<'_>]) -> Option<String> {
     let mut open: BTreeMap<String, &str> = BTreeMap::new();
     for known in hosts.iter().filter(|host| host.working().is_none()) {
-        for way in known.ways.iter().filter(|way| way.root.is_none()) {
-            let pending = way
+        for path in known.paths.iter().filter(|path| path.root.is_none()) {
+            let pending = path
                 .findings
                 .iter()
                 .find(|found| found.outcome.state == State::Pending);
             if let Some(found) = pending {
-                let name = format!("{} {}", host(&way.path), via(&way.path));
+                let name = format!("{} {}", host(&path.name), via(&path.name));
                 open.insert(name, found.check);
             }
         }
@@ -124,22 +124,22 @@ fn unfinished(hosts: &[HostSummary<'_>]) -> Option<String> {
 }
 
 /// How a host fails over an upstream, with the code; the sentence goes on after the host's name.
-pub(super) fn cause(way: &PathSummary, root: &Finding) -> String {
-    let through = via(&way.path);
+pub(super) fn cause(path: &PathSummary, root: &Finding) -> String {
+    let through = via(&path.name);
     let code = root
         .outcome
         .code
         .as_ref()
         .map(|code| format!(" ({code})"))
         .unwrap_or_default();
-    let why = why(way, root);
-    let odd = odd_address(way).map_or_else(String::new, |(_, odd)| format!("; {odd}"));
+    let why = why(path, root);
+    let odd = odd_address(path).map_or_else(String::new, |(_, odd)| format!("; {odd}"));
     format!("fails {through}: {why}{code}{odd}")
 }
 
 /// Why the name's address cannot be the site's: a word and a sentence.
-pub(super) fn odd_address(way: &PathSummary) -> Option<(&'static str, &str)> {
-    let (word, sentence) = way.facts().find_map(|facts| facts.implausible.as_ref())?;
+pub(super) fn odd_address(path: &PathSummary) -> Option<(&'static str, &str)> {
+    let (word, sentence) = path.facts().find_map(|facts| facts.implausible.as_ref())?;
     Some((word, sentence))
 }
 
@@ -149,8 +149,8 @@ pub(super) fn kind(finding: &Finding) -> &str {
     code.rsplit('/').next().unwrap_or_default()
 }
 
-fn why(way: &PathSummary, root: &Finding) -> String {
-    let upstream = &way.path.upstream;
+fn why(path: &PathSummary, root: &Finding) -> String {
+    let upstream = &path.name.upstream;
     let code = root.outcome.code.as_deref().unwrap_or_default();
     match (root.check, kind(root)) {
         ("name", "name-unknown") if code.starts_with("hop/") => {
@@ -173,13 +173,13 @@ fn why(way: &PathSummary, root: &Finding) -> String {
             format!("{upstream} cannot reach this host")
         }
         ("hop", "timed-out") => format!("{upstream} accepts the request and does not connect"),
-        ("tls", kind) => handshake(way, kind),
+        ("tls", kind) => handshake(path, kind),
         ("certificate", kind) => certificate(root, kind),
         ("portal", _) => "the log-in page of this network answers instead".into(),
         ("http" | "post-1k", "timed-out") => {
             "the server accepts the request and does not answer".into()
         }
-        ("post-mtu" | "post-256k", "timed-out") if mtu(way) => {
+        ("post-mtu" | "post-256k", "timed-out") if mtu(path) => {
             "the path loses large packets, small ones pass".into()
         }
         ("refs" | "lfs-batch", _) if root.outcome.detail.is_some() => {
@@ -214,22 +214,22 @@ fn log_in(root: &Finding) -> &'static str {
 }
 
 /// True where small packets pass and large ones do not.
-pub(super) fn mtu(way: &PathSummary) -> bool {
-    way.state("post-1k") == Some(State::Passed)
-        && (way.state("post-mtu") == Some(State::Failed)
-            || way.state("post-256k") == Some(State::Failed))
+pub(super) fn mtu(path: &PathSummary) -> bool {
+    path.state("post-1k") == Some(State::Passed)
+        && (path.state("post-mtu") == Some(State::Failed)
+            || path.state("post-256k") == Some(State::Failed))
 }
 
 /// True where only the handshake with the host's name fails.
-pub(super) fn filtered_by_name(way: &PathSummary) -> bool {
-    way.state("tls") == Some(State::Failed) && way.state("tls-no-sni") == Some(State::Passed)
+pub(super) fn filtered_by_name(path: &PathSummary) -> bool {
+    path.state("tls") == Some(State::Failed) && path.state("tls-no-sni") == Some(State::Passed)
 }
 
-fn handshake(way: &PathSummary, kind: &str) -> String {
-    if filtered_by_name(way) {
+fn handshake(path: &PathSummary, kind: &str) -> String {
+    if filtered_by_name(path) {
         return "something on the path breaks TLS when it reads this name (SNI filter)".into();
     }
-    if way.state("tls-small") == Some(State::Passed) {
+    if path.state("tls-small") == Some(State::Passed) {
         return "something on the path breaks TLS, but a smaller ClientHello passes".into();
     }
     match kind {

@@ -29,13 +29,13 @@ fn finding(path: &PathName, check: &'static str, outcome: Outcome) -> Finding {
 
 fn failed(code: &str) -> Outcome {
     let mut outcome = Outcome::failed(code);
-    outcome.advice = Some("give route `main` another way".into());
+    outcome.advice = Some("give route `main` another upstream".into());
     outcome.code = Some(code.into());
     outcome
 }
 
-/// Everything passed but what is named.
-fn ways(path: &PathName, not: Vec<(&'static str, Outcome)>) -> Vec<Finding> {
+/// A finding for every check: those of `not` have these outcomes, the others passed, or were skipped after a failure.
+fn checks_of(path: &PathName, not: Vec<(&'static str, Outcome)>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut broken = false;
     for check in super::super::PATH_CHECKS {
@@ -53,18 +53,21 @@ fn ways(path: &PathName, not: Vec<(&'static str, Outcome)>) -> Vec<Finding> {
 
 #[test]
 fn a_healthy_result_is_one_sentence_without_a_change() {
-    let findings = ways(&path("hf.co", "direct", Some(0)), vec![]);
+    let findings = checks_of(&path("hf.co", "direct", Some(0)), vec![]);
     let verdict = of(&findings);
     assert_eq!(verdict.works, "hf.co can be reached directly");
     assert!(verdict.is_healthy() && verdict.change.is_none());
 }
 
 #[test]
-fn a_storage_that_the_first_hop_refuses_is_put_behind_the_way_that_works() {
+fn a_working_upstream_is_put_before_a_hop_that_refuses_the_storage() {
     let refused = || vec![("hop", failed("hop/greeting/hop-refused-403"))];
-    let mut findings = ways(&path("hf.co", "office", Some(0)), vec![]);
-    findings.extend(ways(&path("storage.test", "office", Some(0)), refused()));
-    findings.extend(ways(&path("storage.test", "direct", Some(1)), vec![]));
+    let mut findings = checks_of(&path("hf.co", "office", Some(0)), vec![]);
+    findings.extend(checks_of(
+        &path("storage.test", "office", Some(0)),
+        refused(),
+    ));
+    findings.extend(checks_of(&path("storage.test", "direct", Some(1)), vec![]));
     let verdict = of(&findings);
     let broken = verdict.broken.clone().unwrap();
     assert!(
@@ -82,10 +85,10 @@ fn a_storage_that_the_first_hop_refuses_is_put_behind_the_way_that_works() {
 }
 
 #[test]
-fn a_way_that_the_route_has_not_is_offered_where_nothing_else_works() {
+fn an_upstream_outside_the_route_is_proposed_where_no_other_works() {
     let cut = vec![("tls", failed("origin/handshaking/reset"))];
-    let mut findings = ways(&path("hf.co", "direct", Some(0)), cut);
-    findings.extend(ways(&path("hf.co", "tunnel", None), vec![]));
+    let mut findings = checks_of(&path("hf.co", "direct", Some(0)), cut);
+    findings.extend(checks_of(&path("hf.co", "tunnel", None), vec![]));
     let verdict = of(&findings);
     assert!(
         verdict.works.starts_with("nothing: no host"),
@@ -99,9 +102,9 @@ fn a_way_that_the_route_has_not_is_offered_where_nothing_else_works() {
     );
 }
 
-/// The sentence on a way through `office` that ends with this.
+/// The verdict on a path through `office` on which this check fails.
 fn broken_by(check: &'static str, outcome: Outcome) -> (String, ProposedChange) {
-    let verdict = of(&ways(
+    let verdict = of(&checks_of(
         &path("hf.co", "office", Some(0)),
         vec![(check, outcome)],
     ));
@@ -109,7 +112,7 @@ fn broken_by(check: &'static str, outcome: Outcome) -> (String, ProposedChange) 
 }
 
 #[test]
-fn a_proxy_that_is_down_forbids_fails_or_requires_a_password_is_reported_as_that() {
+fn the_sentence_on_a_proxy_says_whether_it_is_down_refuses_fails_or_requires_a_password() {
     for (check, code, detail, says) in [
         (
             "tcp",
@@ -190,7 +193,7 @@ fn a_proxy_that_is_down_forbids_fails_or_requires_a_password_is_reported_as_that
 }
 
 #[test]
-fn an_impossible_address_is_reported_with_what_to_do() {
+fn an_implausible_address_is_reported_with_what_to_do() {
     for (word, does) in [
         ("private", "set `resolve` of route `main`"),
         ("fake", "check that the local VPN tool runs"),
@@ -200,7 +203,7 @@ fn an_impossible_address_is_reported_with_what_to_do() {
         let name = Outcome::warned("10.0.0.1").fact(|facts| facts.implausible = Some(odd));
         let cut = failed("origin/connecting/unreachable");
         let not = vec![("name", name), ("tcp", cut)];
-        let verdict = of(&ways(&path("hf.co", "direct", Some(0)), not));
+        let verdict = of(&checks_of(&path("hf.co", "direct", Some(0)), not));
         let broken = verdict.broken.unwrap();
         assert!(broken.ends_with("; hf.co resolves to 10.0.0.1"), "{broken}");
         let change = verdict.change.unwrap();
@@ -209,7 +212,7 @@ fn an_impossible_address_is_reported_with_what_to_do() {
 }
 
 #[test]
-fn the_ca_of_a_known_middlebox_is_asked_for_and_never_applied() {
+fn the_ca_of_a_known_middlebox_is_proposed_and_never_applied() {
     let signed = failed("origin/handshaking/unknown-issuer")
         .fact(|facts| facts.issuer = Some("FortiGate CA".into()));
     let (broken, change) = broken_by("certificate", signed);
@@ -226,24 +229,24 @@ fn the_ca_of_a_known_middlebox_is_asked_for_and_never_applied() {
 }
 
 #[test]
-fn a_reset_that_goes_away_with_the_name_is_a_filter_of_names() {
+fn a_handshake_that_fails_only_with_sni_is_an_sni_filter() {
     let cut = vec![
         ("tls", failed("origin/handshaking/reset")),
         ("tls-small", failed("origin/handshaking/reset")),
         ("tls-no-sni", Outcome::passed("3 ms")),
     ];
-    let verdict = of(&ways(&path("hf.co", "direct", Some(0)), cut));
+    let verdict = of(&checks_of(&path("hf.co", "direct", Some(0)), cut));
     assert!(verdict.broken.unwrap().contains("SNI filter"));
     assert_eq!(
         verdict.change.unwrap().sentence,
-        "give route `main` another way"
+        "give route `main` another upstream"
     );
 }
 
 #[test]
-fn large_packets_that_get_lost_are_made_smaller() {
+fn a_path_that_loses_large_packets_gets_a_smaller_max_segment() {
     let lost = vec![("post-mtu", failed("origin/sending-body/timed-out"))];
-    let verdict = of(&ways(&path("hf.co", "direct", Some(0)), lost));
+    let verdict = of(&checks_of(&path("hf.co", "direct", Some(0)), lost));
     assert!(verdict.broken.unwrap().contains("loses large packets"));
     let toml = verdict.change.unwrap().toml.unwrap();
     assert!(
@@ -253,16 +256,16 @@ fn large_packets_that_get_lost_are_made_smaller() {
 }
 
 #[test]
-fn packets_that_get_lost_on_the_way_to_every_route_are_made_smaller_for_all() {
+fn where_every_route_loses_large_packets_max_segment_is_set_for_all() {
     let lost = || vec![("post-mtu", failed("origin/sending-body/timed-out"))];
-    let mut findings = ways(&path("hf.co", "direct", Some(0)), lost());
-    findings.extend(ways(&path("storage.test", "direct", Some(0)), lost()));
+    let mut findings = checks_of(&path("hf.co", "direct", Some(0)), lost());
+    findings.extend(checks_of(&path("storage.test", "direct", Some(0)), lost()));
     let toml = of(&findings).change.unwrap().toml.unwrap();
     assert_eq!(toml, "[dial]\nmax_segment = \"1220 B\"");
 }
 
 #[test]
-fn a_portal_is_more_than_the_handshake_that_it_breaks() {
+fn a_portal_is_reported_in_place_of_the_handshake_that_it_breaks() {
     let page = "http://login.example/".to_owned();
     let portal = vec![
         ("tls", failed("origin/handshaking/bad-answer")),
@@ -271,20 +274,20 @@ fn a_portal_is_more_than_the_handshake_that_it_breaks() {
             Outcome::failed("plain HTTP").fact(|facts| facts.portal = Some(Some(page.clone()))),
         ),
     ];
-    let verdict = of(&ways(&path("hf.co", "direct", Some(0)), portal));
+    let verdict = of(&checks_of(&path("hf.co", "direct", Some(0)), portal));
     assert!(verdict.broken.unwrap().contains("log-in page"));
     assert!(verdict.change.unwrap().sentence.contains(&page));
 }
 
 #[test]
-fn an_expired_certificate_is_the_clocks_unless_another_site_confirms_it() {
+fn an_expired_certificate_is_blamed_on_the_clock_unless_another_site_confirms_the_clock() {
     let expired = || vec![("certificate", failed("origin/handshaking/expired"))];
-    let findings = ways(&path("hf.co", "direct", Some(0)), expired());
+    let findings = checks_of(&path("hf.co", "direct", Some(0)), expired());
     let change = of(&findings).change.unwrap();
     assert!(change.command.unwrap().contains("timedatectl"));
     let confirmed = Outcome::passed("200").fact(|facts| facts.clock_skew = Some(2));
     let mut both = findings;
-    both.extend(ways(
+    both.extend(checks_of(
         &path("github.com", "direct", Some(0)),
         vec![("http", confirmed)],
     ));
@@ -298,7 +301,7 @@ fn an_expired_certificate_is_the_clocks_unless_another_site_confirms_it() {
 }
 
 #[test]
-fn what_has_not_ended_is_not_called_healthy() {
+fn an_unfinished_check_is_not_healthy() {
     let findings = vec![finding(
         &path("hf.co", "direct", Some(0)),
         "tls",
@@ -328,7 +331,7 @@ fn machine(check: &'static str, outcome: Outcome) -> Finding {
 }
 
 #[test]
-fn a_client_without_the_ca_is_broken_and_one_that_goes_around_is_not() {
+fn a_client_that_distrusts_the_ca_is_broken_and_one_that_bypasses_the_daemon_is_not() {
     let around =
         Outcome::warned("bypasses gitferry").fact(|facts| facts.setup = Some("gitferry setup git"));
     let findings = vec![client("git 2.39.5", around)];
@@ -369,11 +372,11 @@ fn where_a_variable_hides_the_ca_the_change_is_to_remove_it() {
 }
 
 #[test]
-fn a_daemon_that_every_client_waits_for_comes_before_every_other_change() {
+fn starting_the_daemon_comes_before_every_other_change() {
     let down = Outcome::failed("not running").detail("no daemon answers at 127.0.0.1:4483");
     let mut findings = vec![machine("daemon", down)];
     let cut = vec![("tls", failed("origin/handshaking/reset"))];
-    findings.extend(ways(&path("hf.co", "direct", Some(0)), cut));
+    findings.extend(checks_of(&path("hf.co", "direct", Some(0)), cut));
     let verdict = of(&findings);
     assert!(
         verdict
@@ -387,11 +390,11 @@ fn a_daemon_that_every_client_waits_for_comes_before_every_other_change() {
 }
 
 #[test]
-fn what_a_site_says_of_a_user_is_not_mended_by_another_way() {
+fn another_upstream_is_not_proposed_where_the_site_refuses_the_user() {
     let refused =
         Outcome::failed("not allowed (401)").detail("hf.co does not accept the stored token");
-    let mut findings = ways(&path("hf.co", "direct", Some(0)), vec![("refs", refused)]);
-    findings.extend(ways(&path("hf.co", "tunnel", None), vec![]));
+    let mut findings = checks_of(&path("hf.co", "direct", Some(0)), vec![("refs", refused)]);
+    findings.extend(checks_of(&path("hf.co", "tunnel", None), vec![]));
     let verdict = of(&findings);
     assert!(verdict.broken.unwrap().contains("stored token"));
     let change = verdict.change;
@@ -402,7 +405,7 @@ fn what_a_site_says_of_a_user_is_not_mended_by_another_way() {
 }
 
 #[test]
-fn a_wrong_clock_is_set_by_the_network() {
+fn a_wrong_clock_is_fixed_with_timedatectl() {
     let off = Outcome::failed("7200 s off").detail("this machine's clock is 7200 s behind");
     let change = of(&[machine("clock", off)]).change.unwrap();
     assert!(change.command.unwrap().contains("timedatectl"));
@@ -421,21 +424,24 @@ fn distrustful_git() -> Finding {
 }
 
 #[test]
-fn a_host_without_an_upstream_is_reported_before_the_settings_of_git() {
+fn an_unreachable_host_comes_before_the_set_up_of_git() {
     for (check, code) in [
         ("name", "origin/resolving/name-unknown"),
         ("tcp", "origin/connecting/timed-out"),
         ("hop", "hop/greeting/hop-refused-403"),
     ] {
         let cut = vec![(check, failed(code))];
-        let mut findings = ways(&path("hf.co", "office", Some(0)), cut);
+        let mut findings = checks_of(&path("hf.co", "office", Some(0)), cut);
         findings.push(distrustful_git());
         let change = of(&findings).change.unwrap();
-        assert_eq!(change.sentence, "give route `main` another way", "{code}");
+        assert_eq!(
+            change.sentence, "give route `main` another upstream",
+            "{code}"
+        );
     }
     // What the site says of the user waits until git speaks to it.
     let refused = vec![("refs", failed("not allowed (401)"))];
-    let mut findings = ways(&path("hf.co", "office", Some(0)), refused);
+    let mut findings = checks_of(&path("hf.co", "office", Some(0)), refused);
     findings.push(distrustful_git());
     let change = of(&findings).change.unwrap();
     assert_eq!(change.command.as_deref(), Some("gitferry setup git"));
@@ -457,7 +463,7 @@ fn recent_faults_of_the_daemon_are_reported_and_their_advice_is_the_change_where
     let recent = vec![fault("hf.co", 4), fault("other.test", 1)];
     let faults = Outcome::passed("5 faults").fact(|facts| facts.recent = recent);
     let history = machine("history", faults);
-    let mut findings = ways(&path("hf.co", "office", Some(0)), vec![]);
+    let mut findings = checks_of(&path("hf.co", "office", Some(0)), vec![]);
     findings.push(history.clone());
     let verdict = of(&findings);
     assert!(verdict.is_healthy());
@@ -472,11 +478,11 @@ fn recent_faults_of_the_daemon_are_reported_and_their_advice_is_the_change_where
     );
     // Where the host fails now as well, what fails now is mended.
     let cut = vec![("tcp", failed("origin/connecting/timed-out"))];
-    let mut findings = ways(&path("hf.co", "office", Some(0)), cut);
+    let mut findings = checks_of(&path("hf.co", "office", Some(0)), cut);
     findings.push(history);
     let verdict = of(&findings);
     let recent = verdict.recent.unwrap();
     assert!(!recent.contains("although"), "{recent}");
     let change = verdict.change.unwrap();
-    assert_eq!(change.sentence, "give route `main` another way");
+    assert_eq!(change.sentence, "give route `main` another upstream");
 }

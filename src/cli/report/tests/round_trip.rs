@@ -12,10 +12,10 @@ use tracing::{
 
 use crate::{
     cli::report::{
-        object::{self, Json},
+        object::{self, JsonLine},
         reader::End,
-        record::Record,
-        text::{self, Text},
+        record::LogRecord,
+        text::{self, TextLine},
     },
     model::{Leg, Stage},
     track::{
@@ -72,11 +72,11 @@ fn is_read_back(lines: &[String; 3], message: &str, expected: &[(&str, Option<St
         let (line, rest) = written.split_once('\n').unwrap();
         let record = match at {
             2 => match object::parse(line, 0) {
-                Json::Event(record) => record,
+                JsonLine::Event(record) => record,
                 other => panic!("{other:?} of {line}"),
             },
             _ => match text::parse(line, End::Newline) {
-                Text::Event(record) => record,
+                TextLine::Event(record) => record,
                 other => panic!("{other:?} of {line}"),
             },
         };
@@ -85,7 +85,7 @@ fn is_read_back(lines: &[String; 3], message: &str, expected: &[(&str, Option<St
         let advice = match (at, rest.trim_end_matches('\n')) {
             (_, "") => record.text("advice").map(ToOwned::to_owned),
             (_, advice) => match text::parse(advice, End::Newline) {
-                Text::Advice(advice) => Some(advice.to_owned()),
+                TextLine::Advice(advice) => Some(advice.to_owned()),
                 other => panic!("{other:?} of {advice}"),
             },
         };
@@ -109,7 +109,7 @@ fn is_read_back(lines: &[String; 3], message: &str, expected: &[(&str, Option<St
     }
 }
 
-fn shown(record: &Record<'_>, name: &str) -> Option<String> {
+fn shown(record: &LogRecord<'_>, name: &str) -> Option<String> {
     use serde_json::Value;
     let (_, value) = record.fields.iter().find(|(key, _)| key == name)?;
     match value {

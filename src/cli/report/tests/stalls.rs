@@ -56,9 +56,9 @@ fn the_lines_of_a_stall_are_read_as_its_event_writes_them() {
         let lines = [StallPhase::Began, StallPhase::GoesOn, end].map(told);
         for form in 0..3 {
             let log: String = lines.iter().map(|forms| &*forms[form]).collect();
-            let sum = summed(&[log.as_bytes()]);
-            assert_eq!(sum.lines.unreadable, 0, "{log}");
-            let row = &sum.hosts["a"].rows["origin/sending-body/stalled-path-drops"];
+            let summary = summed(&[log.as_bytes()]);
+            assert_eq!(summary.lines.unreadable, 0, "{log}");
+            let row = &summary.hosts["a"].rows["origin/sending-body/stalled-path-drops"];
             assert_eq!((row.times, row.stalls, row.lost_ms), (1, 1, 7000), "{log}");
             assert_eq!(
                 row.advice.as_deref(),

@@ -41,13 +41,13 @@ fn running_daemon(host: &HostEnv, _: SocketAddr) -> Result<TrustedDaemon, Failur
 
 /// What was said.
 #[derive(Debug)]
-struct Said {
+struct SetupOutput {
     result: Result<(), Failure>,
     out: String,
     err: String,
 }
 
-impl Said {
+impl SetupOutput {
     fn ok(self) -> Self {
         assert!(self.result.is_ok(), "{self:?}");
         self
@@ -102,7 +102,7 @@ impl World {
     }
 
     /// `gitferry setup` with these arguments.
-    fn setup(&self, arguments: &str) -> Said {
+    fn setup(&self, arguments: &str) -> SetupOutput {
         #[derive(clap::Parser)]
         struct Command {
             #[command(flatten)]
@@ -118,7 +118,7 @@ impl World {
             load: &|| Ok((self.config)(self.directory.path())),
         };
         let result = perform(&args, &source, &self.host, &mut output);
-        Said {
+        SetupOutput {
             result,
             out: String::from_utf8(out).unwrap(),
             err: String::from_utf8(err).unwrap(),

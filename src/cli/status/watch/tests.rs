@@ -23,9 +23,9 @@ fn status(count: u64) -> StatusOverview {
     .unwrap()
 }
 
-fn shown(screen: &Screen) -> Vec<String> {
+fn shown(view: &WatchView) -> Vec<String> {
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-    terminal.draw(|frame| view::draw(frame, screen)).unwrap();
+    terminal.draw(|frame| view::draw(frame, view)).unwrap();
     let buffer = terminal.backend().buffer().clone();
     let rows = buffer.content().chunks(80);
     rows.map(|row| {
@@ -46,9 +46,9 @@ const NOWHERE: ([u8; 4], u16) = ([127, 0, 0, 1], 1);
 
 #[test]
 fn the_view_fits_80_by_24_with_the_verdict_on_top_and_stalled_transfers_first() {
-    let mut screen = Screen::default();
-    screen.take(status(4));
-    let rows = shown(&screen);
+    let mut view = WatchView::default();
+    view.take(status(4));
+    let rows = shown(&view);
     assert_eq!(rows.len(), 24);
     assert_eq!(rows[0], "! 1 transfer is stalled, since 22:05:46 UTC");
     assert!(rows[3].starts_with("PUT LFS 0000000003"), "{rows:#?}");
@@ -62,38 +62,38 @@ fn the_view_fits_80_by_24_with_the_verdict_on_top_and_stalled_transfers_first() 
 
 #[test]
 fn a_hundred_transfers_scroll_and_sort_and_q_quits() {
-    let mut screen = Screen::default();
-    screen.take(status(100));
+    let mut view = WatchView::default();
+    view.take(status(100));
     for _ in 0..60 {
-        assert!(!screen.press(key(KeyCode::Down), NOWHERE.into()));
+        assert!(!view.press(key(KeyCode::Down), NOWHERE.into()));
     }
-    let chosen = screen.chosen.unwrap();
+    let chosen = view.chosen.unwrap();
     assert!(
-        shown(&screen)
+        shown(&view)
             .iter()
             .any(|row| row.contains(&format!("{chosen:010}")))
     );
-    screen.press(key(KeyCode::Char('s')), NOWHERE.into());
-    assert_eq!(screen.status.transfers[1].id, 1, "the fastest first");
-    assert_eq!(screen.chosen, Some(chosen));
-    screen.press(key(KeyCode::End), NOWHERE.into());
-    assert_eq!(screen.chosen, Some(900));
-    screen.press(key(KeyCode::Home), NOWHERE.into());
-    assert_eq!(screen.chosen, Some(3));
-    assert!(screen.press(key(KeyCode::Char('q')), NOWHERE.into()));
+    view.press(key(KeyCode::Char('s')), NOWHERE.into());
+    assert_eq!(view.status.transfers[1].id, 1, "the fastest first");
+    assert_eq!(view.chosen, Some(chosen));
+    view.press(key(KeyCode::End), NOWHERE.into());
+    assert_eq!(view.chosen, Some(900));
+    view.press(key(KeyCode::Home), NOWHERE.into());
+    assert_eq!(view.chosen, Some(3));
+    assert!(view.press(key(KeyCode::Char('q')), NOWHERE.into()));
 }
 
 #[test]
 fn details_close_before_the_view_does() {
-    let mut screen = Screen::default();
-    screen.take(status(1));
-    let transfer = screen.status.transfers[0].clone();
+    let mut view = WatchView::default();
+    view.take(status(1));
+    let transfer = view.status.transfers[0].clone();
     let detail = Detail {
         running: true,
         transfer,
     };
-    screen.detail = Some((detail, 0));
-    assert!(shown(&screen).iter().any(|row| row.starts_with("route")));
-    assert!(!screen.press(key(KeyCode::Esc), NOWHERE.into()));
-    assert!(screen.detail.is_none());
+    view.detail = Some((detail, 0));
+    assert!(shown(&view).iter().any(|row| row.starts_with("route")));
+    assert!(!view.press(key(KeyCode::Esc), NOWHERE.into()));
+    assert!(view.detail.is_none());
 }

@@ -8,7 +8,7 @@ use ratatui::{
     widgets::{List, ListItem, ListState, Paragraph},
 };
 
-use super::{Detail, Screen};
+use super::{Detail, WatchView};
 use crate::{
     cli::status::{
         detail::detail,
@@ -22,25 +22,25 @@ use crate::{
 };
 
 /// The whole screen.
-pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
+pub(super) fn draw(frame: &mut Frame<'_>, view: &WatchView) {
     let rows = [
         Constraint::Length(2),
         Constraint::Fill(1),
         Constraint::Length(1),
     ];
     let [top, middle, bottom] = Layout::vertical(rows).areas(frame.area());
-    frame.render_widget(header(screen, top.width), top);
-    match &screen.detail {
+    frame.render_widget(header(view, top.width), top);
+    match &view.detail {
         Some((detail, scroll)) => details(frame, detail, *scroll, middle),
-        None => body(frame, screen, middle),
+        None => body(frame, view, middle),
     }
-    frame.render_widget(footer(screen), bottom);
+    frame.render_widget(footer(view), bottom);
 }
 
-fn header(screen: &Screen, width: u16) -> Text<'static> {
-    let status = &screen.status;
+fn header(view: &WatchView, width: u16) -> Text<'static> {
+    let status = &view.status;
     let since = render::since(status);
-    let (text, colour) = match (&screen.problem, &*status.verdict.level) {
+    let (text, colour) = match (&view.problem, &*status.verdict.level) {
         (Some(problem), _) => (problem.clone(), Color::Red),
         (None, "healthy") => ("all healthy".into(), Color::Green),
         (None, "degraded") => (status.verdict.text.clone(), Color::Yellow),
@@ -62,12 +62,12 @@ fn header(screen: &Screen, width: u16) -> Text<'static> {
     ])
 }
 
-fn footer(screen: &Screen) -> Line<'static> {
-    let keys = match screen.detail {
+fn footer(view: &WatchView) -> Line<'static> {
+    let keys = match view.detail {
         Some(_) => "q back  ↑↓ scroll".into(),
         None => format!(
             "q quit  ↑↓ choose  Enter details  s sort: {}",
-            screen.sort.as_str()
+            view.sort.as_str()
         ),
     };
     Line::from(keys).dim()
@@ -92,15 +92,15 @@ fn details(frame: &mut Frame<'_>, shown: &Detail, scroll: u16, area: Rect) {
 }
 
 /// Running transfers, upstreams, finished transfers and faults, scrolled so that the selected transfer is visible.
-fn body(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
-    let status = &screen.status;
+fn body(frame: &mut Frame<'_>, view: &WatchView, area: Rect) {
+    let status = &view.status;
     let width = usize::from(area.width);
     let mut items: Vec<ListItem<'static>> = Vec::new();
     let mut selected = None;
     let title = |name: String| Line::from(name).bold().underlined().into();
     items.push(title(format!("Running {}", status.running)));
     for transfer in &status.transfers {
-        if screen.chosen == Some(transfer.id) {
+        if view.chosen == Some(transfer.id) {
             selected = Some(items.len());
         }
         items.push(running(transfer, width));
@@ -110,7 +110,7 @@ fn body(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
         items.push(title("Finished".into()));
     }
     for transfer in &status.recent {
-        if screen.chosen == Some(transfer.id) {
+        if view.chosen == Some(transfer.id) {
             selected = Some(items.len());
         }
         items.push(finished(transfer));
