@@ -9,9 +9,9 @@ use serde::Serialize;
 pub(crate) enum SocketOwner {
     /// This user.
     User(u32),
-    /// Nobody's: the client closed it before the kernel was asked, by Ctrl-C for example.
+    /// The client closed the socket before the kernel was asked, for example by Ctrl-C.
     Closed,
-    /// An unknown user, and why.
+    /// The kernel did not name a user; the text says why.
     Unknown(&'static str),
 }
 
@@ -68,7 +68,7 @@ impl Access {
         }
     }
 
-    /// True where one of a user's `groups` is named.
+    /// True where the config names one of the user's `groups`.
     pub(crate) fn admits_member(&self, groups: &[u32]) -> bool {
         self.groups.iter().any(|group| groups.contains(&group.id))
     }

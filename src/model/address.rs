@@ -1,4 +1,4 @@
-//! Which addresses are public, so that any client may be sent to them.
+//! Public addresses: those that gitferry may connect any client to.
 
 mod fake_ip;
 

@@ -1,4 +1,6 @@
-//! What to do about a fault or a stall: one sentence, apart from the cause, that names a key or a command.
+//! What to do about a fault or a stall: one sentence that names a key or a command. It is separate from the cause.
+
+use crate::model::named::named;
 
 /// What to do about a fault or a stall.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,8 +10,6 @@ pub(crate) struct Advice {
     /// What kind of remedy it is, for programs.
     pub remedy: Remedy,
 }
-
-use crate::model::named::named;
 
 named! {
 /// The kind of remedy that an advice names.

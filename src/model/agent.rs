@@ -1,8 +1,8 @@
 //! The client's product name from its `User-Agent` (RFC 9110, section 10.1.5), and known behaviour of such clients.
 
-/// The first product with a known value.
+/// The first product of a `User-Agent` that is not `unknown`.
 ///
-/// huggingface_hub writes `unknown/None; hf_hub/2.4.0; python/3.11.2` where no library above it gave its name
+/// huggingface_hub writes `unknown/None; hf_hub/2.4.0; python/3.11.2` where the library that uses it has not set its name
 /// (`utils/_headers.py`, `_http_user_agent`).
 pub(crate) fn product(agent: &str) -> Option<&str> {
     let products = agent.split([' ', '\t', ';']);
@@ -33,7 +33,7 @@ mod tests {
     use super::{opens_in_reserve, product, verifies_late};
 
     #[test]
-    fn no_client_is_both_late_and_in_reserve() {
+    fn git_and_curl_verify_late_and_go_programs_open_connections_in_reserve() {
         for (agent, late, reserve) in [
             ("git/2.39.5", true, false),
             ("curl/7.88.1", true, false),
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_product_that_says_something_is_the_client() {
+    fn the_first_known_product_is_the_client() {
         for (agent, client) in [
             ("git/2.39.5", Some("git/2.39.5")),
             (

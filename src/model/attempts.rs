@@ -1,15 +1,15 @@
 //! The policy of one exchange: events in, commands out.
 //!
-//! This module alone decides whether to try again, where, after which wait, whether to resume a download, when to give up, and what a
-//! circuit learns. `forward` reports what happened ([`Event`]) and carries out the [`Command`] that follows. The same state machine
-//! serves a request, the rest of a download that broke off, and a tunnel until its origin sends the first byte.
+//! Only this module decides whether to try again, on which upstream and after which wait, whether to resume a download, when to give
+//! up, and what a circuit learns. `forward` reports what happened ([`Event`]) and carries out the [`Command`] that follows. One state
+//! machine serves a request, the rest of a download that broke off, and a tunnel until its origin sends the first byte.
 //!
 //! Invariants, which `simulation` checks over thousands of scripts:
 //!
 //! - A request that may have acted is never sent a second time.
 //! - Every wait ends within the policy's longest one, and every script ends after a number of attempts that the policy bounds.
 //! - A circuit never opens because of a response, the client, or this machine.
-//! - Only progress renews the attempts of a download, so its bytes bound their number.
+//! - Only progress renews the attempts of a download, so its number of bytes bounds the number of attempts.
 //! - After the last command no other command follows.
 
 mod event;
@@ -27,10 +27,11 @@ pub(crate) use event::{
 };
 use policy::{AttemptCounts, RetryDecision, RetryPolicy, suspects_large_segments};
 
-/// How many bytes of an upload a dead idle connection may have accepted before its death counts as a fault: a client can write this much
-/// before the reset of a peer that closed long ago arrives.
+/// An idle connection that fails after it accepted more bytes of an upload than this counts as a fault. Fewer bytes do not prove that
+/// it worked: gitferry can write this much before the reset of a peer that closed long ago arrives.
 const PASSED_TO_THE_DEAD: u64 = 256 * 1024;
-/// The longest wait between two attempts while gitferry waits for an upstream to return: short, so that it notices the return soon.
+/// The longest wait between two attempts while gitferry waits for an upstream that is down: short, so that it notices soon when the
+/// upstream is back.
 const PATIENT_WAIT: Duration = Duration::from_secs(1);
 
 /// The position of one exchange in its sequence of upstreams and attempts.
@@ -60,12 +61,12 @@ enum AttemptsState {
     Over,
 }
 
-/// State of a delivered response.
+/// The progress of a response that is being delivered, in bytes passed on to the client.
 #[derive(Clone, Copy, Debug, Default)]
 struct DownloadProgress {
-    /// Bytes passed on when it last broke off.
+    /// When the response last broke off.
     at_break: u64,
-    /// Bytes passed on when its attempts were last renewed.
+    /// When its attempts were last renewed.
     at_renewal: u64,
 }
 
@@ -135,8 +136,8 @@ impl Attempts {
         self.policy.attempts = 1;
     }
 
-    /// True where the exchange may wait instead of ending with `fault`: the fault may pass, the upstream is the only one, and the request may
-    /// be repeated. Its bytes bound the attempts of a download.
+    /// True where the exchange may wait for its upstream instead of ending with `fault`: the fault may pass, the upstream is the only one,
+    /// and the request may be repeated. Never true once a response is delivered: a download's own progress bounds its attempts.
     pub(crate) fn may_be_patient(&self, fault: &Fault) -> bool {
         let passing = matches!(
             fault.kind.outlook(),
@@ -146,7 +147,7 @@ impl Attempts {
         self.upstreams == 1 && !begun && fault.unsent && fault.leg != Leg::Client && passing
     }
 
-    /// True where `fault` proves that the only upstream is dead. Resets and refusals by a hop do not: they come and go.
+    /// True where `fault` proves that the only upstream is dead. Resets and refusals by a hop do not prove it: they come and go.
     pub(crate) fn is_death(&self, fault: &Fault) -> bool {
         let dead = match fault.kind.outlook() {
             Outlook::Slow | Outlook::Doubtful => true,
@@ -156,7 +157,7 @@ impl Attempts {
         self.upstreams == 1 && fault.leg != Leg::Client && fault.stage <= Stage::Handshaking && dead
     }
 
-    /// Instead of ending with `fault`, waits and tries again, where the wait ends before `until`.
+    /// Waits and tries again, or gives up with `fault` where the wait would not end before `until`.
     pub(crate) fn be_patient(
         &mut self,
         fault: Fault,
@@ -176,12 +177,12 @@ impl Attempts {
         self.at
     }
 
-    /// True where segments were made smaller.
+    /// True where attempts use small segments.
     pub(crate) fn small_segments(&self) -> bool {
         self.small_segments
     }
 
-    /// True where the attempt to `peer` that works differs from the failed one only in its smaller segments.
+    /// True where the attempt that now works differs from the failed one only in its small segments: same upstream, same `peer`.
     pub(crate) fn small_segments_helped(&self, peer: Option<&str>) -> bool {
         self.suspect
             .as_ref()
@@ -193,7 +194,7 @@ impl Attempts {
         self.suspect.is_some()
     }
 
-    /// Connects for the next attempt. After a failure only a new connection shows whether the path works.
+    /// After a failure, only a new connection shows whether the path works.
     fn connect(&mut self) -> Reaction {
         Reaction::of(Command::Connect(self.attempt(ConnectionKind::New)))
     }
@@ -206,7 +207,7 @@ impl Attempts {
             upstream: self.at,
             attempt: self.total,
             connection,
-            // A spare connection was opened before this exchange. After a failure only a new connection shows whether the path works.
+            // A spare connection was opened before this exchange, so it shows nothing after a failure.
             spare: self.total == 1,
             small_segments: self.small_segments,
             http1: self.http1,
@@ -309,7 +310,7 @@ impl Attempts {
         }
     }
 
-    /// Delivers the response. Its remaining part has its own attempts; the attempt that brought the first part counts as the first.
+    /// Delivers the response. Its rest has attempts of its own; the attempt that brought its beginning counts as the first of them.
     fn deliver(&mut self, lesson: Option<Lesson>, now: Instant) -> Reaction {
         if self.progress.is_none() {
             self.progress = Some(DownloadProgress::default());

@@ -13,7 +13,7 @@ pub(crate) fn io(error: &(dyn Error + 'static)) -> FaultKind {
     in_chain(error).unwrap_or(FaultKind::ClosedEarly)
 }
 
-/// The kind of an error on a client's connection after its first request: a client that disconnects (Ctrl-C) is no failure.
+/// The kind of an error on a client's connection after its first request. A disconnect, by Ctrl-C for example, is [`FaultKind::Gone`].
 pub(crate) fn client(error: &(dyn Error + 'static)) -> FaultKind {
     match io(error) {
         FaultKind::Reset | FaultKind::ClosedEarly => FaultKind::Gone,
@@ -82,7 +82,7 @@ fn kebab(name: &str) -> String {
     kebab
 }
 
-/// From the outside in; the first specific level counts.
+/// The kind of the outermost error in the chain of sources that has one.
 fn in_chain(error: &(dyn Error + 'static)) -> Option<FaultKind> {
     let mut next = Some(error);
     while let Some(level) = next {
@@ -163,26 +163,26 @@ fn io_kind(error: &io::Error) -> Option<FaultKind> {
     })
 }
 
-/// The kind of an error of `connect()`: the address is unreachable unless this machine lacks a resource. A firewall causes EPERM or EACCES,
-/// a neighbour that does not answer EHOSTDOWN, an address without a scope EINVAL.
+/// The kind of an error of `connect()`. The address is unreachable unless this machine lacks a resource: EPERM and EACCES come from a
+/// firewall, EHOSTDOWN from a neighbour that does not answer, EINVAL from an address without a scope.
 pub(crate) fn connect(error: &io::Error) -> FaultKind {
-    const SHORT: [i32; 5] = [
+    const SHORTAGES: [i32; 5] = [
         libc::EMFILE,
         libc::ENFILE,
         libc::ENOMEM,
         libc::ENOBUFS,
         libc::EAGAIN,
     ];
-    let short = error
+    let shortage = error
         .raw_os_error()
-        .is_some_and(|code| SHORT.contains(&code));
+        .is_some_and(|code| SHORTAGES.contains(&code));
     match io(error) {
-        FaultKind::Local if !short => FaultKind::Unreachable,
+        FaultKind::Local if !shortage => FaultKind::Unreachable,
         kind => kind,
     }
 }
 
-/// True where hyper could not decode a body: it says so with an I/O error of its own, such as "Invalid chunk size line".
+/// True where hyper could not decode a body. It reports this as an I/O error, such as "Invalid chunk size line".
 pub(crate) fn is_malformed(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(level) = next {
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_system_says_has_a_name() {
+    fn io_errors_have_their_kinds() {
         use io::ErrorKind as Kind;
         let cases = [
             (Kind::ConnectionReset, FaultKind::Reset),
@@ -234,15 +234,15 @@ mod tests {
             (Kind::InvalidData, FaultKind::BadAnswer),
             (Kind::Other, FaultKind::ClosedEarly),
         ];
-        for (said, kind) in cases {
-            assert_eq!(io(&io::Error::from(said)), kind, "{said}");
+        for (error, kind) in cases {
+            assert_eq!(io(&io::Error::from(error)), kind, "{error}");
         }
         let disk_full = io::Error::from_raw_os_error(libc::ENOSPC);
         assert_eq!(io(&disk_full), FaultKind::Local);
     }
 
     #[test]
-    fn an_address_that_a_firewall_or_a_dead_neighbour_keeps_away_is_unreachable() {
+    fn an_address_behind_a_firewall_or_a_dead_neighbour_is_unreachable_and_a_shortage_is_local() {
         let cases = [
             (libc::EACCES, FaultKind::Unreachable),
             (libc::EPERM, FaultKind::Unreachable),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrapped_error_is_found_wherever_it_stands() {
+    fn an_error_is_found_at_any_depth_of_the_chain() {
         let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
         assert_eq!(io(&io::Error::other(reset())), FaultKind::Reset);
         let twice = io::Error::other(io::Error::other(reset()));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn every_tls_error_says_what_went_wrong() {
+    fn tls_errors_have_their_kinds() {
         let invalid = Tls::InvalidCertificate;
         for (error, kind) in [
             (invalid(Certificate::Expired), "expired"),

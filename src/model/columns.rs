@@ -21,7 +21,7 @@ pub(crate) fn wrapped(first: &str, indent: usize, text: &str, width: usize) -> S
     fill(first, indent, text, width, LongWord::Break)
 }
 
-/// The same, where a word that is longer than a line has a line of its own, so that it can be copied.
+/// Like [`wrapped`], but a word that is longer than a line has a line of its own, so that it can be copied.
 pub(crate) fn filled(first: &str, indent: usize, text: &str, width: usize) -> String {
     fill(first, indent, text, width, LongWord::Keep)
 }
@@ -84,12 +84,12 @@ impl Page {
         }
     }
 
-    /// A heading for the lines that follow, after an empty line. It is left out where no line follows.
+    /// Adds an empty line and a heading. Both are left out if no line follows.
     pub(crate) const fn heading(&mut self, heading: &'static str) {
         self.heading = Some(heading);
     }
 
-    /// A line as it is, without the blanks at its end.
+    /// Adds a line without the blanks at its end; it is not wrapped.
     pub(crate) fn line(&mut self, line: &str) {
         if let Some(heading) = self.heading.take() {
             self.text += &format!("\n{heading}\n");
@@ -98,12 +98,12 @@ impl Page {
         self.text.push('\n');
     }
 
-    /// Words in lines that fit, each after `indent` blanks.
+    /// Adds `words` in lines that fit, each after `indent` blanks.
     pub(crate) fn words(&mut self, indent: usize, words: &str) {
         self.line(&indented(words, indent, self.width));
     }
 
-    /// The same; the first line begins with `label`.
+    /// Adds `words` in lines that fit: the first begins with `label`, each further line with `indent` blanks.
     pub(crate) fn labelled(&mut self, label: &str, indent: usize, words: &str) {
         self.line(&wrapped(label, indent, words, self.width));
     }
@@ -114,7 +114,7 @@ impl Page {
     }
 }
 
-/// The words of `text`; what stands between backticks is one word where it has room.
+/// The words of `text`. Text between backticks is one word if it fits into `room` columns.
 fn words(text: &str, room: usize) -> Vec<&str> {
     let mut words: Vec<&str> = Vec::new();
     let mut rest = text;
@@ -139,7 +139,7 @@ fn words(text: &str, room: usize) -> Vec<&str> {
     }
 }
 
-/// How many columns `text` has.
+/// The number of columns of `text`.
 pub(crate) fn count(text: &str) -> usize {
     text.chars().count()
 }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_fit() {
+    fn texts_are_cut_and_wrapped_to_a_width_and_filled_texts_keep_long_words() {
         assert_eq!(cut("abcdef", 4), "abc…");
         assert_eq!(indented("aa bb cc", 2, 7), "  aa bb\n  cc");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Which credential belongs to which host, where a client cannot tell hosts apart.
+//! Which credential belongs to which host, for clients that cannot tell hosts apart.
 //!
 //! On the reverse front every host has the daemon's name, so a client that follows a redirect to another host sends the first host's
 //! credentials along. This memory decides which credentials may be forwarded. It holds salted hashes and times, no credential.
@@ -26,11 +26,11 @@ pub(crate) struct Credential<'c> {
     pub(crate) value: &'c [u8],
 }
 
-/// How long a redirect, and the use of a credential, is remembered after the last request that used it. Longer than a client takes to pack
-/// objects between two requests of one push.
+/// How long an entry is remembered after the last request that used it: longer than a client takes to pack objects between two requests of
+/// one push.
 const KEPT: Duration = Duration::from_secs(30 * 60);
 const CLEANED_EVERY: Duration = Duration::from_secs(60);
-/// A limit beyond what one user's clients cause in that time; beyond it, the oldest entries are forgotten.
+/// The largest number of entries of one kind: more than the clients of one user cause in that time. Beyond it the oldest are forgotten.
 const LIMIT: usize = 4096;
 
 /// The observed credentials and redirects. `now` is an argument.
@@ -44,7 +44,7 @@ pub(crate) struct CredentialMemory {
 struct CredentialUses {
     /// The credential, by its hash, was sent to the origin.
     used: HashMap<(u64, CredentialOrigin), Instant>,
-    /// Redirects that began at the first origin reached the second one.
+    /// Redirects led from the first origin to the second, directly or over others.
     redirected: HashMap<(CredentialOrigin, CredentialOrigin), Instant>,
     /// The origin has asked for credentials.
     asked: HashMap<CredentialOrigin, Instant>,
@@ -54,7 +54,7 @@ struct CredentialUses {
 
 impl CredentialMemory {
     /// True where `credential` may go to `origin`: it was used there before, the origin has asked for credentials, or no redirect led there
-    /// from an origin that it was used for. A permitted use is remembered.
+    /// from an origin where it was used. Remembers a permitted use.
     pub(crate) fn admits(
         &self,
         credential: Credential<'_>,
@@ -76,8 +76,8 @@ impl CredentialMemory {
         true
     }
 
-    /// The origin `from` redirects a client to `to`, in its response to a request with `credentials`. An origin that redirected the client to
-    /// So `from` redirected it to `to` as well.
+    /// The origin `from` redirects a client to `to`, in its response to a request with `credentials`. An origin that had redirected the
+    /// client to `from` has then redirected it to `to` as well.
     pub(crate) fn redirects<'c>(
         &self,
         from: &CredentialOrigin,
@@ -102,7 +102,7 @@ impl CredentialMemory {
         seen.bound();
     }
 
-    /// The origin answered 401: what the client sends there from now on is meant for it.
+    /// The origin answered 401: from now on, the client's credentials for it are meant for it.
     pub(crate) fn note_challenge(&self, origin: &CredentialOrigin, now: Instant) {
         let mut seen = self.lock();
         seen.asked.insert(origin.clone(), now);
@@ -136,26 +136,26 @@ impl CredentialMemory {
 }
 
 impl CredentialUses {
-    /// True where a redirect led to `origin` from where the credential was used; extends the life of both entries.
+    /// True where a redirect led to `origin` from an origin where the credential was used. Extends the life of both entries.
     fn was_redirected_from_use(
         &mut self,
         hash: u64,
         origin: &CredentialOrigin,
         now: Instant,
     ) -> bool {
-        let mut came = false;
+        let mut redirected = false;
         for ((from, to), at) in &mut self.redirected {
             if to == origin
                 && let Some(used) = self.used.get_mut(&(hash, from.clone()))
             {
-                came = true;
+                redirected = true;
                 (*at, *used) = (now, now);
             }
         }
-        came
+        redirected
     }
 
-    /// It scans all entries, so it runs once a minute, not for each request.
+    /// Removes old entries. It scans all of them, so it does so once a minute and not for each request.
     fn remove_old(&mut self, now: Instant) {
         let since = now.saturating_duration_since(*self.cleaned_at.get_or_insert(now));
         if since < CLEANED_EVERY {
@@ -202,7 +202,7 @@ mod tests {
         (Scheme::Https, Target::parse(text, Some(443)).unwrap())
     }
 
-    /// A memory in which A has seen `token` and then redirected to B.
+    /// A memory in which A received `token` and then redirected to B.
     fn after_a_redirect(now: Instant) -> CredentialMemory {
         let memory = CredentialMemory::default();
         assert!(memory.admits(token("token"), &origin("a.test"), now));
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_does_not_follow_a_redirect_to_another_host_nor_from_there_on() {
+    fn a_credential_does_not_follow_redirects_to_other_hosts() {
         let now = Instant::now();
         let memory = after_a_redirect(now);
         assert!(!memory.admits(token("token"), &origin("b.test"), now));
@@ -224,7 +224,7 @@ mod tests {
             memory.redirects(&origin("b.test"), &origin(next), std::iter::empty(), now);
             assert!(!memory.admits(token("token"), &origin(next), now), "{next}");
         }
-        // Not another credential, and the first host's own credential still goes there.
+        // Another credential may go there, and the first host still gets its own.
         assert!(memory.admits(token("other"), &origin("b.test"), now));
         memory.redirects(
             &origin("b.test"),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_has_asked_or_was_given_the_credential_before_gets_it() {
+    fn a_host_that_asked_for_credentials_or_had_this_one_before_gets_it() {
         let now = Instant::now();
         let memory = after_a_redirect(now);
         memory.note_challenge(&origin("b.test"), now);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_again_is_remembered_and_what_is_not_is_forgotten() {
+    fn an_entry_in_use_is_kept_and_an_unused_one_expires() {
         let now = Instant::now();
         let memory = after_a_redirect(now);
         let b = origin("b.test");
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_that_takes_longer_than_the_memory_lasts_is_none_the_wiser() {
+    fn a_redirect_counts_even_when_its_response_took_longer_than_entries_are_kept() {
         let now = Instant::now();
         let (memory, later) = (CredentialMemory::default(), now + 2 * KEPT);
         let (a, b) = (origin("a.test"), origin("b.test"));
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn its_size_has_a_limit() {
+    fn the_memory_has_a_size_limit() {
         let now = Instant::now();
         let memory = CredentialMemory::default();
         for number in 0..3 * LIMIT as u64 {

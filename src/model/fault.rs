@@ -126,10 +126,9 @@ impl Fault {
     }
 }
 
-/// A sentence as part of another sentence.
+/// `text` with its first letter in lower case, to be part of another sentence. An acronym keeps its capitals.
 pub(crate) fn lower(text: &str) -> String {
     let mut chars = text.chars();
-    // An acronym keeps its capitals.
     match (chars.next(), chars.clone().next()) {
         (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
             first.to_lowercase().chain(chars).collect()
@@ -165,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_says_each_level_once() {
+    fn a_fault_prints_each_level_of_its_chain_once() {
         let io = std::io::Error::new(
             std::io::ErrorKind::ConnectionReset,
             "connection reset by peer",

@@ -1,6 +1,6 @@
 //! The fields of API and log records, with their meaning: the manual is generated from the doc comments of the structs.
 
-/// A field as the JSON or the log shows it.
+/// A field of a record in JSON or in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Field {
     name: &'static str,
@@ -9,7 +9,7 @@ pub(crate) struct Field {
 }
 
 impl Field {
-    /// For [`documented`] alone.
+    /// Called only by [`documented`].
     pub(crate) const fn new(
         name: &'static str,
         meaning: &'static str,
@@ -34,7 +34,7 @@ impl Field {
         self.meaning.trim()
     }
 
-    /// True where the output does not show it: it is skipped, or replaced by its own fields.
+    /// True where the output does not contain it: it is skipped, or its own fields replace it.
     pub(crate) fn is_hidden(&self) -> bool {
         self.attributes.contains("flatten") || self.attributes.contains("serde(skip)")
     }

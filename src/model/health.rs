@@ -33,9 +33,10 @@ use table::{Circuit, CircuitState, CircuitTable, CircuitUse, LIMIT, ProbeDue, ke
 
 /// The longest wait, in cooldowns.
 pub(crate) const LONGEST: u32 = 10;
-/// The most probes at once; further ones wait for a later transfer.
+/// The most probes that run at once; further ones wait for a later transfer.
 const PROBES: usize = 8;
-/// All circuits that are not closed. All transfers share it; they hold its lock only for a moment.
+
+/// All circuits that are not closed. All transfers share it and hold its lock only for a moment.
 #[derive(Debug, Default)]
 pub struct Health(Mutex<CircuitTable>);
 

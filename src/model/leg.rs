@@ -19,15 +19,15 @@ named! {
 pub(crate) enum Stage {
     /// The client's request was accepted.
     Accepted = "accepted",
-    /// Waiting for a place (uploads at once).
+    /// Waiting for other uploads to end: `uploads.at_once` limits their number.
     Queued = "queued",
     /// Resolving a name.
     Resolving = "resolving",
-    /// TCP.
+    /// Opening a TCP connection.
     Connecting = "connecting",
     /// Talking to the hop: CONNECT or SOCKS5.
     Greeting = "greeting",
-    /// TLS.
+    /// The TLS handshake.
     Handshaking = "handshaking",
     /// The request's head is being written.
     SendingHead = "sending-head",

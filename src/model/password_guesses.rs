@@ -1,4 +1,4 @@
-//! Wrong credentials, and how long whoever sent them must wait for the next try.
+//! Limits how fast a client can guess the password of `[listen]`.
 
 use std::{
     collections::HashMap,
@@ -16,18 +16,18 @@ const FREE: u32 = 5;
 /// The first pause after them; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The longest wait for a turn.
+/// The longest that a request waits until its credentials are checked.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A source without attempts for this long starts again at zero.
 const FORGOTTEN: Duration = Duration::from_secs(600);
-/// The most sources remembered; further ones count together.
+/// The largest number of sources that are remembered; further ones count together.
 const LIMIT: usize = 1024;
 
 /// Wrong credentials by source. `now` is an argument.
 #[derive(Debug, Default)]
 pub(crate) struct PasswordGuesses(Mutex<HashMap<GuessSource, FailedLogins>>);
 
-/// Whose guesses count together: one guesser has many addresses on loopback (127.0.0.0/8) and in an IPv6 network.
+/// The sender of guesses. One guesser may have many addresses, on loopback (127.0.0.0/8) and in an IPv6 network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum GuessSource {
     /// A local user.
@@ -63,7 +63,8 @@ struct FailedLogins {
 }
 
 impl PasswordGuesses {
-    /// When credentials from `source` are checked. After wrong ones they are checked one after the other. `None` where too many wait already.
+    /// The time to check credentials from `source`: now, or one after the other once there were too many wrong ones. `None` where too many
+    /// requests wait already.
     pub(crate) fn next_check(&self, source: GuessSource, now: Instant) -> Option<Instant> {
         let mut all = self.lock();
         let source = counted(&all, source);
@@ -78,7 +79,7 @@ impl PasswordGuesses {
         Some(turn)
     }
 
-    /// The credentials were right: requests no longer wait because of them.
+    /// The credentials were right: later requests do not wait because of them.
     pub(crate) fn note_right(&self, source: GuessSource, now: Instant) {
         let mut all = self.lock();
         let source = counted(&all, source);
@@ -106,7 +107,8 @@ impl PasswordGuesses {
     }
 }
 
-/// The entry that counts for `source`. A full table forgets nobody: with enough addresses every guess would be a first one.
+/// The source under which the guesses of `source` are counted. A full table forgets no source, or a guesser with enough addresses could
+/// make every guess the first one.
 fn counted(all: &HashMap<GuessSource, FailedLogins>, source: GuessSource) -> GuessSource {
     match all.len() < LIMIT || all.contains_key(&source) {
         true => source,
@@ -126,7 +128,7 @@ mod tests {
     const HERE: GuessSource = GuessSource::Loopback;
 
     #[test]
-    fn guesses_get_slower_and_an_hour_of_them_are_few() {
+    fn a_guesser_has_fewer_than_800_guesses_an_hour() {
         let begin = Instant::now();
         let (guesses, mut now, mut made) = (PasswordGuesses::default(), begin, 0);
         while now - begin < Duration::from_secs(3600) {
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn guesses_at_once_wait_for_one_another_and_then_are_not_looked_at() {
+    fn concurrent_guesses_are_checked_one_after_the_other_and_too_many_are_not_checked() {
         let now = Instant::now();
         let guesses = PasswordGuesses::default();
         for _ in 0..=FREE {
@@ -146,15 +148,15 @@ mod tests {
             guesses.note_wrong(HERE, now);
         }
         let turns: Vec<_> = (0..1000).map(|_| guesses.next_check(HERE, now)).collect();
-        let looked_at = turns.iter().flatten().count();
-        assert!((2..=102).contains(&looked_at), "{looked_at}");
+        let checked = turns.iter().flatten().count();
+        assert!((2..=102).contains(&checked), "{checked}");
         assert_eq!(turns.last(), Some(&None));
         // Another source is not affected.
         assert_eq!(guesses.next_check(GuessSource::User(7), now), Some(now));
     }
 
     #[test]
-    fn who_has_many_addresses_is_one_source() {
+    fn the_addresses_of_one_guesser_are_one_source() {
         let of = |address: &str| GuessSource::of(address.parse().unwrap(), None);
         assert_eq!(of("127.0.0.1"), of("127.255.3.4"));
         assert_eq!(of("127.0.0.1"), of("::1"));
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guesser_with_more_addresses_than_are_remembered_is_slowed_down_all_the_same() {
+    fn a_guesser_with_more_addresses_than_are_remembered_is_slowed_down_too() {
         let now = Instant::now();
         let guesses = PasswordGuesses::default();
         let sources = (0..u32::MAX).map(|bits| GuessSource::Address(bits.into()));
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn right_credentials_after_some_mistakes_do_not_wait_for_one_another() {
+    fn right_credentials_after_wrong_ones_do_not_wait() {
         let now = Instant::now();
         let guesses = PasswordGuesses::default();
         for _ in 0..20 {

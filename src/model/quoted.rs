@@ -1,7 +1,7 @@
-//! Recognises credentials that a page quotes, however it writes them, and masks them.
+//! Masks credentials that a page quotes.
 //!
-//! A page writes a text as it is, or escaped for HTML, JSON or a URL. The bytes of the page are decoded while they are compared, so that
-//! every mixture of escapes is recognised, and its place in the page is known.
+//! A page may escape a text for HTML, JSON or a URL. The bytes of the page are decoded while they are compared, so every mixture of
+//! escapes is recognised, and the position of the quotation in the page is known.
 
 use std::fmt;
 
@@ -24,14 +24,14 @@ const NAMED: &[(&str, char)] = &[
     ("colon", ':'),
 ];
 
-/// What a page may quote of a Basic `Proxy-Authorization`.
+/// The secrets of a Basic `Proxy-Authorization` that a page may quote.
 #[derive(Clone)]
 pub(crate) struct Quotable(Vec<Secret>);
 
 #[derive(Clone)]
 struct Secret {
     text: Box<[u8]>,
-    /// Base64 has a second alphabet (RFC 4648, section 5), and is wrapped in lines.
+    /// Base64 has a second alphabet (RFC 4648, section 5), and may be wrapped in lines.
     base64: bool,
 }
 
@@ -47,7 +47,7 @@ impl Quotable {
         if let Ok(pair) = BASE64_STANDARD.decode(encoded) {
             let password = pair.splitn(2, |byte| *byte == b':').nth(1);
             let password = password.filter(|password| password.len() >= SHORTEST);
-            // The pair first: no part of it remains.
+            // The pair comes first: once the password is masked, the pair is no longer recognised.
             secrets.extend([&*pair].into_iter().chain(password).map(|plain| Secret {
                 text: plain.into(),
                 base64: false,
@@ -63,7 +63,7 @@ impl Quotable {
         longest.unwrap_or(0) * LONGEST_ESCAPE
     }
 
-    /// Replaces every quotation in `bytes` by stars of the same length; true where there was one.
+    /// Replaces every quotation in `bytes` by stars of the same length. Returns true where there was one.
     pub(crate) fn hide(&self, bytes: &mut [u8]) -> bool {
         let mut found = false;
         for secret in &self.0 {
@@ -82,7 +82,7 @@ impl Quotable {
 }
 
 impl Secret {
-    /// How many bytes quote the secret at the beginning of `bytes`; `None` where they do not.
+    /// The length of the quotation at the beginning of `bytes`; `None` where there is none.
     fn length_in(&self, bytes: &[u8]) -> Option<usize> {
         let (mut at, mut left) = (0, &*self.text);
         while let Some(wanted) = left.first() {
@@ -114,7 +114,7 @@ impl Secret {
     fn is_same(&self, wanted: u8, byte: u8) -> bool {
         match (wanted, byte) {
             (b'+', b'-') | (b'/', b'_') => self.base64,
-            // A space in a form of a URL.
+            // A space in the query of a URL.
             (b' ', b'+') => !self.base64,
             _ => false,
         }
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_credential_is_starred_however_a_page_escapes_it() {
+    fn a_credential_is_masked_in_every_escape() {
         let password = "s?>~cret>>?é \"d\\e&f";
         let pair = format!("me:{password}");
         let base64 = BASE64_STANDARD.encode(&pair);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_credential_is_starred_and_the_length_stays() {
+    fn base64_pair_and_password_are_masked_and_a_short_password_only_with_its_user() {
         let pair = BASE64_STANDARD.encode("me:hunter2hunter2");
         let quotable = Quotable::of(format!("Basic {pair}").as_bytes());
         let page = format!("<{pair}> me:hunter2hunter2 hunter2hunter2 hunter2");

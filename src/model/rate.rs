@@ -1,6 +1,4 @@
-//! The rate of a growing count: bytes per second over a span that has passed completely.
-//!
-//! The floor of a transfer is compared with it, so it must not judge early: a transfer that just began has no rate yet.
+//! The rate of a growing count, in bytes per second over a whole span: a transfer that just began has no rate yet.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -17,7 +15,7 @@ pub(crate) struct Meter {
 const GRAIN: u32 = 8;
 
 impl Meter {
-    /// Measures what moved within `span`.
+    /// Measures over `span`.
     pub(crate) fn new(span: Duration) -> Self {
         Self {
             span,
@@ -25,7 +23,7 @@ impl Meter {
         }
     }
 
-    /// Starts again: earlier samples say nothing about what follows.
+    /// Starts again from `total`, without the earlier samples.
     pub(crate) fn restart(&mut self, now: Instant, total: u64) {
         self.samples.clear();
         self.samples.push_back((now, total));
@@ -64,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_no_rate_before_a_whole_span_and_then_it_is_that_of_the_span() {
+    fn the_rate_covers_one_span_and_is_none_before_it_has_passed() {
         let start = Instant::now();
         let mut meter = Meter::new(Duration::from_secs(10));
         let at = |seconds: u64| start + Duration::from_secs(seconds);
@@ -80,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn however_often_it_is_asked_it_keeps_a_few_samples() {
+    fn frequent_observations_keep_few_samples() {
         let start = Instant::now();
         let mut meter = Meter::new(Duration::from_secs(10));
         for milli in 0..60_000 {
@@ -90,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_forgets_and_a_span_of_nothing_judges_nothing() {
+    fn a_restart_drops_the_samples_and_a_zero_span_has_no_rate() {
         let start = Instant::now();
         let mut meter = Meter::new(Duration::from_secs(1));
         meter.observe(start, 0);

@@ -1,4 +1,4 @@
-//! How many of something were recently in use at once, so that a pool keeps enough for the same load.
+//! The recent maximum of a number of uses, so that a pool keeps enough for the same load.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ impl RecentPeak {
         self.in_use = self.in_use.saturating_sub(1);
     }
 
-    /// The recent maximum in use at once.
+    /// The recent maximum.
     pub(crate) fn recent(&mut self, now: Instant) -> usize {
         self.advance(now);
         self.peak.max(self.previous)
@@ -42,7 +42,7 @@ impl RecentPeak {
         if age < WINDOW {
             return;
         }
-        // Without a use in between, the previous window had as many in use as there are now.
+        // Nothing changed in the previous window, so its peak is the present number.
         self.previous = if age < 2 * WINDOW {
             self.peak
         } else {

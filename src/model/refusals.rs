@@ -1,8 +1,8 @@
-//! Refusals by origins: 4xx and other errors that are the origin's own response, counted by host and status.
+//! Refusals by origins, counted by host and status: 4xx and other errors that the origin itself responds with.
 //!
-//! A refusal is a result, not a fault: the network works, and the client shows the status. But a user who suspects the network must be
-//! able to read that the token is wrong. Not every 4xx is a refusal: git sends its first request without credentials and gets 401, git-lfs
-//! queries locks on hosts that have none, and the Hub's clients request files that a repository may lack.
+//! A refusal is a result, not a fault: the network works, and the client shows the status. The log reports refusals all the same, because
+//! a user may suspect the network where the token is wrong. Not every 4xx is a refusal: git sends its first request without credentials
+//! and gets 401, git-lfs queries locks on hosts that have none, and the Hub's clients request files that a repository may lack.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 /// The most pairs of host and status; beyond it, the pair with the oldest last refusal is dropped.
 const AT_MOST: usize = 256;
-/// A refusal that was not repeated for this long says nothing about the present.
+/// Refusals that were not repeated for this long are no longer current.
 const FRESH: Duration = Duration::from_secs(60 * 60);
-/// After this many requests without credentials that got 401, and none that succeeded, the token is missing.
+/// Requests without credentials that got 401 count as refusals from this number on, if none succeeded: the token is missing.
 const ASKED_FOR: u64 = 3;
-/// Refusals are reported at the first one, then each time their number has grown by this factor.
+/// The first refusal is reported, then each one that multiplies their number by this factor.
 const FACTOR: u64 = 5;
 
 /// An origin's response.
@@ -51,7 +51,7 @@ impl fmt::Display for RefusalCount {
     }
 }
 
-/// What a status alone says about the request.
+/// The usual meaning of an error status.
 pub(crate) fn meaning(status: u16) -> &'static str {
     match status {
         401 => "the token is wrong or missing",
@@ -66,7 +66,7 @@ pub(crate) fn meaning(status: u16) -> &'static str {
 }
 
 impl ObservedResponse<'_> {
-    /// True where the response is a result that a user must know; see the module's description.
+    /// True where the response is a refusal; see the module's description.
     pub(crate) fn is_refusal(&self) -> bool {
         let reads = matches!(self.method, "GET" | "HEAD");
         let git = self.path.contains("/info/refs") || self.path.contains("/info/lfs/");
@@ -75,16 +75,16 @@ impl ObservedResponse<'_> {
             // The locking API, which many hosts do not have.
             _ if self.path.contains("/info/lfs/locks") => false,
             404 => git || !reads,
-            // The object already exists; the object has changed; the range is beyond the end; the status is a fault (`FaultKind::Answered`).
+            // The object already exists; the object has changed; the range is beyond the end; a fault of its own (`FaultKind::Answered`).
             409 | 412 | 416 | 502..=504 => false,
             _ => true,
         }
     }
 
-    /// True where the site did not do what the client requested: log, `status`, page and `report` mark such a transfer like a failed one.
+    /// True where the request failed at the site: log, `status`, page and `report` mark such a transfer like a failed one.
     pub(crate) fn is_unsuccessful(&self) -> bool {
         match self.status {
-            // How a server requests a client's credentials.
+            // Without credentials, 401 is how a server requests them.
             401 => self.credentials,
             502..=504 => true,
             _ => self.is_refusal(),
@@ -172,7 +172,7 @@ impl Refusals {
         totals.filter(|refused| refused.count > 0).collect()
     }
 
-    /// A request without credentials says nothing about the token.
+    /// Ends the refusals of the host. A success without credentials does not end those of a token.
     fn record_success(&mut self, response: &ObservedResponse<'_>) {
         for ((host, status), count) in &mut self.0 {
             let token = matches!(status, 401 | 403);
@@ -216,7 +216,7 @@ impl HostRefusals {
         };
     }
 
-    /// One or two requests for credentials are no refusal.
+    /// The current refusals. One or two 401 responses to requests without credentials are none.
     fn all(&self) -> u64 {
         match self.unauthenticated {
             count if count >= ASKED_FOR || self.refused > 0 => count + self.refused,
@@ -242,15 +242,15 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_token_is_summed_up_at_once_and_then_each_time_there_are_five_times_as_many() {
+    fn a_wrong_token_is_reported_at_the_first_the_fifth_and_the_25th_refusal() {
         let (mut refusals, now) = (Refusals::default(), Instant::now());
-        let told: Vec<String> = (0..30)
+        let reports: Vec<String> = (0..30)
             .filter_map(|_| refusals.observe(&response(401, PUSH, true), now))
             .map(|refused| refused.to_string())
             .collect();
         let line =
             |count| format!("{count} × 401 from huggingface.co: the token is wrong or missing");
-        assert_eq!(told, [line(1), line(5), line(25)]);
+        assert_eq!(reports, [line(1), line(5), line(25)]);
         assert_eq!(refusals.list(now)[0].count, 30);
         refusals.observe(&response(200, PUSH, true), now);
         assert_eq!(refusals.list(now), []);
@@ -258,21 +258,21 @@ mod tests {
     }
 
     #[test]
-    fn the_401_before_every_push_is_no_refusal_and_three_without_a_response_are() {
+    fn the_401_before_every_push_is_no_refusal_and_three_without_a_success_are() {
         let (mut refusals, now) = (Refusals::default(), Instant::now());
         for _ in 0..100 {
             assert_eq!(refusals.observe(&response(401, PUSH, false), now), None);
             assert_eq!(refusals.observe(&response(200, PUSH, true), now), None);
         }
-        let told = (0..3).filter_map(|_| refusals.observe(&response(401, PUSH, false), now));
-        assert_eq!(told.last().unwrap().count, 3);
-        // A public page says nothing about the token.
+        let reports = (0..3).filter_map(|_| refusals.observe(&response(401, PUSH, false), now));
+        assert_eq!(reports.last().unwrap().count, 3);
+        // A page that needs no token does not end them.
         refusals.observe(&response(200, "/", false), now);
         assert_eq!(refusals.list(now).len(), 1);
     }
 
     #[test]
-    fn what_was_refused_long_ago_is_not_refused_now_and_a_full_table_takes_new_hosts() {
+    fn refusals_expire_after_an_hour_and_a_full_table_takes_new_hosts() {
         let (mut refusals, begun) = (Refusals::default(), Instant::now());
         let at = |minutes: u64| begun + Duration::from_secs(60 * minutes);
         let refuse = |refusals: &mut Refusals, host: &str, now| {
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_healthy_clients_get_is_no_refusal() {
+    fn errors_that_healthy_clients_get_are_no_refusals() {
         let post = |status, path| ObservedResponse {
             method: "POST",
             ..response(status, path, true)

@@ -1,23 +1,24 @@
-//! Detects loops among requests for one target that wait for one hop: they are a crowd of clients, or one request that loops.
+//! Detects a request that loops through gitferry and one hop.
 //!
 //! A name or a mark in the request ends a loop in its first round (`net::dial::trail`). Proxies may drop both, and SOCKS carries neither.
-//! One difference remains: in a loop, each request arrives because the one before was sent on. So where many requests wait, gitferry holds
-//! the next one for longer than any recent gap between two arrivals. In a crowd, other requests arrive or are answered meanwhile. In a loop
-//! nothing happens, and the next request arrives right after the held one is sent on. Several such observations in a row prove a loop.
+//! Then many requests for one target wait for the hop, and they may as well come from many clients. The difference: in a loop, each request
+//! arrives because the one before was sent on. So where many requests wait, gitferry holds the next one for longer than any recent gap
+//! between two arrivals. If there are many clients, other requests arrive or are answered meanwhile. In a loop nothing happens, and the
+//! next request arrives right after the held one is sent on. Several such observations in a row prove a loop.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// This many requests wait before one is held. Clients send a few dozen at once at most.
+/// Requests are held only where this many wait. Clients send a few dozen at once at most.
 const FIRST: usize = 16;
-/// After that, one in this many is held.
+/// Then one in this many is held.
 const EVERY: usize = 4;
-/// This many observations in a row prove a loop: nothing arrived while one was held, and the next one arrived right after.
+/// This many observations in a row prove a loop: nothing happened while a request was held, and the next one arrived right after it.
 const SURE: u32 = 4;
 /// The shortest time that a request is held.
 const LEAST: Duration = Duration::from_millis(200);
-/// The longest round of a loop that is detected: a slower loop needs hours to use all client slots.
+/// The longest round of a loop that is detected. A slower loop needs hours to use all client connections.
 const SLOW: Duration = Duration::from_secs(10);
 /// How long a detected loop is remembered.
 const KNOWN: Duration = Duration::from_secs(10);
@@ -28,12 +29,12 @@ pub(crate) struct Rounds {
     waiting: usize,
     /// When the last one was sent on.
     sent: Option<Instant>,
-    /// The time between the last arrivals.
+    /// The last gaps, each from sending a request on to the next arrival.
     gaps: [Option<Duration>; GAPS],
     at: usize,
     /// The number of requests held now.
     held: usize,
-    /// True where nothing happened while the last request that was sent on was held.
+    /// True where nothing happened while the request that was sent on last was held.
     silent: bool,
     suspicion: u32,
     known_until: Option<Instant>,
@@ -118,7 +119,7 @@ impl Rounds {
         self.held > 0
     }
 
-    /// A request was answered; in a loop none ever is.
+    /// A request was answered. In a loop none is.
     pub(crate) fn note_response(&mut self) {
         self.suspicion = 0;
         self.silent = false;
@@ -149,7 +150,7 @@ impl Rounds {
 mod tests {
     use super::*;
 
-    /// Requests arrive at `times` and none is answered. Returns how many had arrived when a loop was detected.
+    /// Requests arrive at `times` and none is answered. Returns the number of arrivals before a loop was detected.
     fn crowd(times: &[Duration]) -> Option<usize> {
         let start = Instant::now();
         let mut rounds = Rounds::default();
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_ends_before_it_has_gone_round_forty_times() {
+    fn a_loop_is_detected_within_40_rounds() {
         for round in [0, 1, 20, 100, 300, 1_500, 8_000] {
             let mut random = fastrand::Rng::with_seed(round);
             let mut rounds = Rounds::default();
@@ -201,14 +202,14 @@ mod tests {
             }
             let limit = Duration::from_secs(10) + Duration::from_millis(round) * 60;
             assert!(now - begun < limit, "{:?}", now - begun);
-            // The client that waited for it sends the next one at once.
+            // The client repeats its request at once.
             assert_eq!(rounds.arrive(now), Round::Loops);
             assert!(!rounds.is_over(now));
         }
     }
 
     #[test]
-    fn a_crowd_is_no_loop_however_slowly_it_is_served() {
+    fn many_clients_at_random_times_are_no_loop() {
         let mut wrong = 0;
         for seed in 0..2000 {
             let mut random = fastrand::Rng::with_seed(seed);
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_come_as_regularly_as_a_clock_are_no_loop() {
+    fn many_clients_at_regular_intervals_are_no_loop() {
         for pause in [
             0, 1, 10, 50, 100, 200, 250, 300, 500, 900, 2_000, 5_000, 9_000,
         ] {
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_takes_the_suspicion_away() {
+    fn a_response_resets_the_suspicion() {
         let mut rounds = Rounds::default();
         let now = Instant::now();
         for _ in 1..FIRST {

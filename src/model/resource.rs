@@ -1,11 +1,11 @@
-//! What a request is about, in the terms of git, git-lfs and the Hub: `me/model push`, `LFS 4d7a214614`, `me/model LFS batch`.
+//! Describes requests in the terms of git, git-lfs and the Hub: `me/model push`, `LFS 4d7a214614`, `me/model LFS batch`.
 
 use std::borrow::Cow;
 
-/// In place of the method of a request that could not be read.
+/// The method of a request that could not be read.
 pub(crate) const NO_METHOD: &str = "-";
 
-/// From the method and the path; an unknown path is shown without its query.
+/// The description of a request with this method and path. An unknown path is its own description, without the query.
 pub(crate) fn describe<'p>(method: &str, path: &'p str) -> Cow<'p, str> {
     if method == NO_METHOD {
         return "unreadable request".into();
@@ -108,7 +108,7 @@ fn hub(path: &str) -> Option<String> {
 /// True where a segment of `path` after the first one begins with this text.
 fn has_segment(path: &str, begin: &str) -> bool {
     let bytes = path.as_bytes();
-    // Every request runs this, and a path is short: building a searcher for each word costs more than checking each byte.
+    // Every request runs this, and a path is short: `str::find` would build a searcher, which costs more than checking each byte.
     let begins = |at: usize| {
         let rest = bytes.get(at..).unwrap_or_default();
         rest.first() == Some(&b'/')
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_named_in_the_words_of_its_client() {
+    fn a_request_is_described_in_the_terms_of_its_client() {
         const OID: &str = "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393";
         for (method, path, shown) in [
             ("CONNECT", "", "tunnel"),

@@ -1,4 +1,4 @@
-//! Which hosts a route is for: patterns and their order of precedence.
+//! The host patterns, the role and the TLS mode of a route.
 
 use std::{fmt, str::FromStr};
 
@@ -59,14 +59,14 @@ impl HostPattern {
         matches!(self, Self::Exact(_))
     }
 
-    /// True where it may cover several hosts.
+    /// True for a pattern that may cover several hosts.
     pub(crate) fn is_wildcard(&self) -> bool {
         !self.is_exact()
     }
 
     /// The DNS subtree that covers every host of the pattern: what a name-constrained CA must permit.
     ///
-    /// `None` for an address, and where only `*` is left.
+    /// `None` for an address and for `*` alone.
     pub(crate) fn subtree(&self) -> Option<&str> {
         match self {
             Self::Exact(Host::Name(name)) => Some(name),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_covers_what_it_says_and_no_more() {
+    fn a_pattern_covers_its_hosts_and_no_others() {
         for (pattern, host) in [
             ("huggingface.co", "HuggingFace.co"),
             ("*.hf.co", "cdn-lfs.hf.co"),

@@ -11,7 +11,7 @@ pub(crate) struct Secret {
     source: Option<SecretSource>,
 }
 
-/// Where a secret is kept, according to the config; this may be shown.
+/// Where the config says that a secret is kept. It may be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SecretSource {
     /// A file.
@@ -29,14 +29,14 @@ impl Secret {
         }
     }
 
-    /// The same, with the place from which the text was read.
+    /// Adds the place from which the text was read.
     #[must_use]
     pub(crate) fn read_from(mut self, source: SecretSource) -> Self {
         self.source = Some(source);
         self
     }
 
-    /// The text itself, for the one place that sends it.
+    /// The text itself. Only the code that sends it calls this.
     pub(crate) fn expose(&self) -> &str {
         &self.text
     }
@@ -63,8 +63,8 @@ pub(crate) struct Credentials {
     pub password: Secret,
 }
 
-/// As a config file writes them: the place of the password, never the password. Where no place is known, the user name may also be a token,
-/// so neither is shown.
+/// The keys of a config file: the place of the password, never the password. Without a place, the credentials come from a URL, where the
+/// user name may be a token, so neither is shown.
 impl Serialize for Credentials {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut fields = to.serialize_struct("Credentials", 2)?;

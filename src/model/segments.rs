@@ -1,11 +1,11 @@
-//! A download in segments: which range is fetched next, and which source has the client's next byte.
+//! A download in segments: the next range to fetch, and the source of the client's next byte.
 //!
 //! The first connection delivers from the start. Where the rest would take long, further connections fetch later ranges, and gitferry
 //! delivers them strictly in order. The first connection stays open until the file is complete: where the origin refuses ranges, it reads
 //! on and skips the bytes that were already delivered. Where ranges fail for other reasons and there is much to skip, the rest is
 //! requested again.
 //!
-//! Pure: this module counts bytes; `forward::response::segments` holds them.
+//! This module only counts bytes; `forward::response::segments` holds them.
 
 mod choice;
 mod pace;
@@ -21,7 +21,7 @@ pub(crate) struct SegmentLimits {
     pub connections: usize,
     /// Bytes that may be requested or held ahead of the client.
     pub memory: u64,
-    /// A download runs this long before it is segmented, or a quarter of it where the rest would take very long.
+    /// A download runs this long before it is segmented; a quarter of this time is enough where the rest would take very long.
     pub begin_after: Duration,
 }
 
@@ -29,14 +29,16 @@ pub(crate) struct SegmentLimits {
 pub(crate) const SMALLEST: u64 = 256 << 10;
 /// The largest range: a larger one delays the bytes after it too long when its connection is slow.
 pub(crate) const LARGEST: u64 = 4 << 20;
-/// Fetches of one range before segments are given up; a fetch that brought this many bytes does not count.
+/// Failed fetches of one range before segments are given up.
 const TRIES: u32 = 4;
+/// A fetch that received this many bytes before it failed does not count.
 const PROGRESS: u64 = 16 << 10;
 /// Failed fetches over all ranges before segments are given up, plus one for each [`SMALLEST`] received: without the limit, a path that
 /// breaks every connection after a few bytes would cost thousands of connections.
 const BREAKS: u64 = 8;
 /// The first connection skips at most this much where the rest can be requested instead.
 const WORTH_SKIPPING: u64 = SMALLEST;
+
 /// Where the client's next byte comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NextBytes {
@@ -52,16 +54,16 @@ pub(crate) enum NextBytes {
         /// Bytes that can be delivered, 0 while they are on their way.
         ready: u64,
     },
-    /// No source: no fetch is under way, and the first connection is gone.
+    /// There is no source: no fetch is under way, and the first connection is gone.
     Nowhere,
     /// The download is complete.
     Done,
 }
 
-/// What a fetch does with the bytes that it received: first skip, then keep.
+/// What a fetch does with received bytes: it skips some, then keeps some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FetchWindow {
-    /// The range that they belong to.
+    /// The start of the range that the bytes belong to.
     pub start: u64,
     /// Bytes to skip: another fetch already brought them.
     pub skip: usize,
@@ -77,7 +79,7 @@ pub(crate) struct Segments {
     /// How far the first connection has read; `None` where it is gone.
     first: Option<u64>,
     delivered: u64,
-    /// By their start. With the first connection's part they cover everything up to `asked`.
+    /// By their start. Together with the first connection's part they cover everything up to `requested`.
     ranges: BTreeMap<u64, SegmentRange>,
     /// The end of the last range requested.
     requested: u64,

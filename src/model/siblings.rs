@@ -1,8 +1,8 @@
-//! How the other half of a site works. "The main site works through this hop and the storage does not" is what a user with a stalled
-//! upload needs to know.
+//! Compares a route with its sibling: the storage of a main site, or the reverse. A user with a stalled upload needs to know that the main
+//! site works through the same hop.
 //!
-//! Holds every route's recent successes and failures through every upstream. A sibling route has the other role and, where there is one,
-//! the same first word in its name (`hf-main`, `hf-lfs`).
+//! Holds the last outcome of every route through every upstream. The sibling of a route has the other role. Among several candidates, one
+//! whose name has the same first word is preferred (`hf-main`, `hf-lfs`).
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -13,11 +13,11 @@ use tokio::time::Instant;
 
 use super::Role;
 
-/// The last outcomes. All transfers share it; they hold its lock only for a moment.
+/// The last outcomes. All transfers share it and hold its lock only for a moment.
 #[derive(Debug, Default)]
 pub(crate) struct Siblings(Mutex<SiblingTable>);
 
-/// By route and upstream; as few entries as the config has pairs.
+/// By route and upstream. It has at most as many entries as the config has such pairs.
 type SiblingTable = Vec<((Box<str>, Box<str>), SiblingRecord)>;
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub(crate) enum SiblingOutcome {
     Fails(Box<str>),
 }
 
-/// An older outcome says nothing about the present.
+/// Older outcomes do not count.
 const RECENT: Duration = Duration::from_secs(600);
 
 impl Siblings {
@@ -144,7 +144,7 @@ mod tests {
             ("hf-main", SiblingOutcome::Works)
         );
         assert_eq!(found.ago, Duration::from_secs(9));
-        // Another site's half is better than none.
+        // The main site of another site is better than none.
         assert_eq!(
             &*of("gitlab-lfs", "office", at(9)).unwrap().route,
             "github-main"

@@ -1,4 +1,4 @@
-//! Bytes, rates and times as people read them: three digits and a unit.
+//! Bytes, rates and durations for people, with three digits and a unit.
 
 /// `512 B`, `1.5 KiB`, `64.0 MiB`, `720 MiB`.
 pub(crate) fn bytes(bytes: u64) -> String {

@@ -4,7 +4,7 @@
 //! dead, but no FIN or RST arrives. The kernel retransmits for a quarter of an hour (tcp(7), `tcp_retries2`), while a new connection works
 //! at once.
 //!
-//! Pure: `forward::upstream::stale` supplies the samples and the clock.
+//! `forward::upstream::stale` supplies the samples and the clock.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::stall::Flow;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 /// The same for a request that cannot be sent again: short enough that its client can still repeat it.
 pub(crate) const PATIENCE_UNREPEATABLE: Duration = Duration::from_secs(8);
-/// This many retransmissions in a row: one lost packet does not mean a dead connection.
+/// A dead connection has this many retransmissions in a row; one may be a lost packet.
 const RETRANSMITS: u32 = 2;
 
 /// Watches a reused connection from the moment that a request is sent on it.
@@ -27,7 +27,7 @@ pub(crate) struct Reuse {
     waiting: Option<Duration>,
 }
 
-/// The result of one check of a reused connection.
+/// What a check of a reused connection shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Liveness {
     /// Not known yet.
@@ -52,7 +52,7 @@ impl Reuse {
         }
     }
 
-    /// Judges `flow` at `elapsed` after the start.
+    /// The liveness of the connection, from its state `flow` at `elapsed` after the start.
     pub(crate) fn judge(&mut self, flow: Flow, elapsed: Duration) -> Liveness {
         if flow.read > self.read || flow.acknowledged() > self.acknowledged {
             return Liveness::Alive;
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_alive_with_the_first_byte_that_the_peer_has_or_sent() {
+    fn a_connection_is_alive_once_the_peer_acknowledged_or_sent_a_byte() {
         let more = Flow {
             read: 101,
             ..flow(900, 400, 5)
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_window_a_slow_client_and_a_system_that_says_nothing_are_not_a_dead_connection() {
+    fn a_closed_window_a_slow_client_and_a_kernel_without_reports_prove_no_dead_connection() {
         let unknown = [Liveness::Unknown; 20];
         assert_eq!(judged(true, &[flow(900, 400, 0); 20]), unknown);
         assert_eq!(judged(true, &[flow(500, 0, 0); 20]), unknown);

@@ -1,10 +1,11 @@
 //! Stalls: a transfer in which nothing moves although something should.
 //!
-//! The watchdog determines which party is due ([`Due`]) and reads the one count that only this party can move. Toward a peer that is the
-//! number of bytes that its kernel acknowledged, not the number written: megabytes fit into a socket's buffer before any of them arrives.
-//! When the count does not change for longer than the route allows, the first matching rule of [`rules::STALL_RULES`] gives the verdict.
+//! The watchdog determines which party is due ([`Due`]) and reads the one count that only this party can move. For a peer that must read,
+//! this is the number of bytes that its kernel acknowledged, not the number written: megabytes fit into a socket's buffer before any of
+//! them arrives. When the count does not change for longer than the route allows, the first matching rule of [`rules::STALL_RULES`] gives
+//! the verdict.
 //!
-//! Pure: `track::watchdog` supplies the samples and the clock, and acts on the result.
+//! `track::watchdog` supplies the samples and the clock, and acts on the result.
 
 mod describe;
 pub(crate) mod rules;
@@ -46,8 +47,9 @@ pub struct StallLimits {
 }
 
 impl StallLimits {
-    /// The limits that apply when the client disconnects. It often gives up before `after`: huggingface_hub does after 10 s without a byte, and
-    /// without these limits no stall would be logged. A response that has not begun may still have come, and a silent client is no cause.
+    /// The limits that apply when the client disconnects. Clients often give up before `after` (huggingface_hub after 10 s without a byte), and
+    /// with the usual limits no stall would be logged. A limit of zero disables its rule: a response that has not begun might still have
+    /// begun in time, and the client's own silence is not a cause.
     pub(crate) fn at_departure(&self) -> Self {
         Self {
             after: self.after / 3,
@@ -75,7 +77,7 @@ pub enum Action {
 }
 
 documented! {
-/// What the kernel says about a connection (Linux, `TCP_INFO`).
+/// The state of a connection in the kernel (Linux, `TCP_INFO`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Kernel {
@@ -125,7 +127,7 @@ pub(crate) struct Flow {
     pub told: bool,
     /// True where the socket accepted no more bytes at the last write.
     pub blocked: bool,
-    /// What the kernel reports, where it does.
+    /// The state in the kernel, where it reports one.
     pub kernel: Option<Kernel>,
 }
 }
@@ -142,7 +144,7 @@ impl Flow {
     }
 }
 
-/// A transfer at one moment: what the watchdog reads.
+/// The state of a transfer that the watchdog reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sample {
     /// The current stage.
@@ -211,10 +213,10 @@ pub(crate) struct Stall {
 pub(crate) enum Observed {
     /// Nothing to report.
     Quiet,
-    /// No response begins to a request that was completely sent. Not a stall yet; reported once for an attempt.
+    /// The request was sent completely, and no response has begun for this long. Not a stall yet; reported once for an attempt.
     Waiting(Duration),
-    /// No response begins where the role of the route makes one due. There is no other evidence, so this is not a stall yet. Reported once for
-    /// an attempt.
+    /// No response has begun, and the role of the route makes one due. Without other evidence this is not a stall yet. Reported once for an
+    /// attempt.
     Late(Stall),
     /// The transfer stalls, and this was not reported yet.
     Stalled(Stall),

@@ -1,4 +1,4 @@
-//! Where a client wants to go: a [`Target`] is the requested host and port, before any route is applied.
+//! The requested host and port ([`Target`]), before any route is applied.
 
 use std::{
     fmt,
@@ -113,8 +113,8 @@ impl FromStr for Host {
     }
 }
 
-/// True for a last label that makes the whole an address (WHATWG URL, "ends in a number checker"): the resolver reads `127.1` and
-/// `0x7f000001` as addresses, and no pattern may cover an address.
+/// True for a last label that makes the whole name an address (WHATWG URL, "ends in a number checker"): the resolver reads `127.1` and
+/// `0x7f000001` as addresses, and a wildcard must not cover an address.
 fn is_number(label: &str) -> bool {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let hex = label.strip_prefix("0x").or(label.strip_prefix("0X"));
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_target_says_why() {
+    fn an_invalid_target_is_refused_with_the_reason() {
         let cases = [
             ("", Some(443), TargetError::BadHost),
             (":443", None, TargetError::BadHost),

@@ -1,4 +1,4 @@
-//! Durations and sizes as a config file writes them: `"20s"`, `"64 KiB"`. Reading them is for `config`.
+//! Durations and sizes in the form of a config file: `"20s"`, `"64 KiB"`. `config` reads them.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::Serializer;
 const TIMES: [(u128, &str); 3] = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
 const SIZES: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
 
-/// A duration in the largest unit without a fraction; it is rounded down to milliseconds.
+/// A duration, rounded down to milliseconds, in the largest unit that has no fraction.
 pub(crate) fn duration(time: Duration) -> String {
     let millis = time.as_millis();
     let whole = |(unit, _): &&(u128, &str)| millis >= *unit && millis.is_multiple_of(*unit);
@@ -27,7 +27,7 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// Whole milliseconds.
+/// The duration in milliseconds, rounded down.
 pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_unit_without_a_fraction_is_taken() {
+    fn durations_and_sizes_are_in_the_largest_unit_without_a_fraction() {
         for (millis, text) in [
             (0, "0s"),
             (250, "250ms"),

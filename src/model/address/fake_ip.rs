@@ -1,4 +1,4 @@
-//! Fake addresses: a local VPN tool answers every look-up with one, and connects by name when a client uses it.
+//! Fake addresses: a local VPN tool answers every look-up with such an address, and connects by name when a client uses it.
 
 use std::{
     fmt,
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_networks_of_vpn_tools_and_their_parts_are_taken() {
+    fn only_the_networks_of_vpn_tools_and_their_parts_are_accepted() {
         for good in [
             "198.18.0.0/15",
             "198.18.0.0/16",

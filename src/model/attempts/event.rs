@@ -23,7 +23,7 @@ pub(crate) enum Next {
     GiveUp,
 }
 
-/// What happened.
+/// What happened in an exchange.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A wait is over.
@@ -46,7 +46,7 @@ pub(crate) enum Event {
     Response(ResponseHead),
     /// The origin of a tunnel sent its first byte.
     Spoke,
-    /// gitferry no longer holds what the tunnel's client sent.
+    /// gitferry no longer holds what the tunnel's client sent, so no other attempt can replay it.
     Unheld,
     /// A delivered response ended early, after `got` bytes; `resumable` where a range request can fetch the rest.
     BrokeOff {
@@ -64,7 +64,7 @@ pub(crate) struct ResponseHead {
     pub status: u16,
     pub retry_after: Option<Duration>,
     pub peer: SocketAddr,
-    /// The evidence that a hop, not the origin, made it.
+    /// The evidence that a hop made the response, not the origin.
     pub by_hop: Option<Box<str>>,
     pub request: RequestState,
 }
@@ -72,14 +72,14 @@ pub(crate) struct ResponseHead {
 /// The state of a request after it was handed to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestState {
-    /// A repetition does no harm: the method is idempotent (RFC 9110, section 9.2.2), or the request only reads.
+    /// The request may be repeated: its method is idempotent (RFC 9110, section 9.2.2), or it only reads.
     pub harmless: bool,
     /// The request asks for a protocol upgrade.
     pub upgrade: bool,
     pub body: BodyState,
     /// Bytes of the body that the connection has accepted.
     pub passed: u64,
-    /// Nothing was written: the connection returned the request.
+    /// The connection returned the request unsent.
     pub returned: bool,
 }
 
@@ -119,7 +119,7 @@ impl RequestState {
         self.returned || self.harmless && !self.upgrade && self.body != BodyState::Gone
     }
 
-    /// True where repeating costs the client nothing.
+    /// True where a repetition costs the client nothing.
     pub(crate) fn is_small(&self) -> bool {
         matches!(self.body, BodyState::Empty | BodyState::Held)
     }
@@ -166,7 +166,7 @@ pub(crate) struct ConnectCommand {
     pub http1: bool,
 }
 
-/// A command, and what to log and to tell a circuit with it.
+/// A command, with what to log and what a circuit learns.
 #[derive(Debug)]
 pub(crate) struct Reaction {
     pub command: Command,
@@ -211,8 +211,8 @@ pub(crate) enum Note {
     Fault(Fault),
     /// A further failure of an upstream that gitferry waits for; the first one was reported.
     Repeated(Fault),
-    /// An idle connection ended while the request was on its way (RFC 9112, section 9.3.1). The peer may close it, so this is no fault of the
-    /// path.
+    /// An idle connection ended while the request was on its way. A peer may close an idle connection at any time (RFC 9112, section 9.5),
+    /// so this is no fault of the path.
     IdleConnectionDied(Fault),
 }
 
@@ -221,11 +221,11 @@ pub(crate) enum Note {
 pub(crate) enum Lesson {
     /// The upstream reached the origin.
     Works,
-    /// It delivered a response, or a tunnel, completely.
+    /// The upstream delivered a response or a tunnel to its end.
     Whole,
-    /// This exchange gives it up.
+    /// This exchange gave up on the upstream.
     Failed(Cause),
-    /// It failed once and this exchange cannot try it again. A second such failure in a row opens the circuit.
+    /// The upstream failed once, and this exchange cannot try it again. A second such failure in a row opens the circuit.
     Doubtful(Cause),
 }
 

@@ -79,14 +79,10 @@ impl RetryPolicy {
                 true => self.attempts.min(2),
                 false => 1,
             },
-            // A hop that was silent twice will be silent again, and each try costs a whole deadline.
             Outlook::Slow if fault.leg == Leg::Hop => self.attempts.min(2),
             Outlook::Slow => self.attempts,
-            Outlook::Doubtful => self.attempts.min(2),
-            // Its second try uses smaller segments.
-            Outlook::Lossy => self.attempts.min(2),
             Outlook::Stuck if tried.upstreams_left > 0 => 1,
-            Outlook::Stuck => self.attempts.min(2),
+            Outlook::Doubtful | Outlook::Lossy | Outlook::Stuck => self.attempts.min(2),
             Outlook::Lasting => 1,
             Outlook::Ours => return RetryDecision::GiveUp,
         };
@@ -101,8 +97,8 @@ impl RetryPolicy {
         }
     }
 
-    /// A random wait between half of `backoff` times 2^(tried - 1), at most `backoff_limit`, and all of it. Never zero: what resets one
-    /// handshake also resets an immediate second one. The random part keeps transfers that failed together from retrying together.
+    /// A random wait between half and all of `min(backoff * 2^(tried - 1), backoff_limit)`. Never zero: a middlebox that resets one
+    /// handshake also resets one that follows at once. The random part keeps transfers that failed together from retrying together.
     pub(super) fn wait(&self, tried: u32, jitter: f64) -> Duration {
         let doubled = 1_u32
             .checked_shl(tried.saturating_sub(1))
@@ -118,8 +114,8 @@ impl RetryPolicy {
     }
 }
 
-/// True where the next attempt must use small segments: after silence following a ClientHello, which fills the largest segment, or after
-/// loss of large segments. (In microsoft/WSL#5346 an MTU of 1350 solved it.)
+/// True where the next attempt must use small segments: the peer was silent after a ClientHello, which fills the largest segment, or
+/// the path loses large segments. (In microsoft/WSL#5346 an MTU of 1350 solved it.)
 pub(crate) fn suspects_large_segments(fault: &Fault) -> bool {
     match (&fault.kind, fault.stage) {
         (FaultKind::TimedOut, Stage::Handshaking) => fault.leg != Leg::Client,
@@ -128,7 +124,7 @@ pub(crate) fn suspects_large_segments(fault: &Fault) -> bool {
     }
 }
 
-/// A segment size that gets through nested tunnels: IPv6 guarantees packets of 1280 bytes (RFC 8200, section 5), minus two headers.
+/// A segment size in bytes that passes nested tunnels: IPv6 guarantees packets of 1280 bytes (RFC 8200, section 5), minus two headers.
 pub(crate) const SMALL_SEGMENT: u32 = 1200;
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use super::{
 };
 use crate::model::{Fault, FaultKind, Leg, stall::Action};
 
-/// This many bytes since the last renewal renew a download's attempts.
+/// A download gets new attempts when it has received this many bytes since it last got some.
 const PROGRESS: u64 = 64 * 1024;
 
-/// On a slow path, where an attempt lasted this long, this few bytes renew them.
+/// On a slow path these bytes are enough, where the attempt lasted this long.
 pub(super) const SLOW_PROGRESS: (u64, Duration) = (1024, Duration::from_secs(1));
 
 impl Attempts {
@@ -36,7 +36,7 @@ impl Attempts {
         let worth_it = patient && (busy || by_hop || asked.is_some());
         let (small, mut tried) = (response.request.is_small(), self.tried());
         if limited {
-            // The user is over a limit of the site; another upstream does not change that.
+            // The site limits the user, whatever the upstream.
             tried.upstreams_left = 0;
         }
         let decision = match worth_it && small {

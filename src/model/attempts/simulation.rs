@@ -1,4 +1,4 @@
-//! Thousands of exchanges with an upstream, a client and a shutdown that come as they like.
+//! Thousands of simulated exchanges with random events of the upstream, the client and the daemon.
 
 use super::{
     policy::tests::every_kind,
@@ -6,7 +6,7 @@ use super::{
     *,
 };
 
-/// A world that answers each command by chance, and holds the machine to its invariants.
+/// Answers each command with a random event and checks the invariants of [`Attempts`].
 struct ExchangeSimulation {
     random: fastrand::Rng,
     kinds: Vec<FaultKind>,
@@ -72,7 +72,7 @@ impl ExchangeSimulation {
         }
     }
 
-    /// What comes of a request that is sent now.
+    /// The outcome of sending the request.
     fn sent(&mut self) -> Event {
         assert!(!self.acted, "sent again after it may have acted");
         let returned = self.random.u8(..8) == 0;
@@ -116,7 +116,7 @@ impl ExchangeSimulation {
 
     fn delivers(&mut self) -> Event {
         self.delivered = true;
-        // Asking for the rest repeats nothing but a GET.
+        // The request for the rest is a GET.
         self.request = GET;
         self.acted = false;
         self.got += self.random.u64(..3000);
@@ -128,7 +128,7 @@ impl ExchangeSimulation {
         }
     }
 
-    /// Plays to the end; how many connections it took.
+    /// Plays the exchange to its end. Returns the number of connections.
     fn play(&mut self) -> u64 {
         let on_stall = [Action::Report, Action::Fail, Action::Failover][self.random.usize(..3)];
         let mut attempts = Attempts::new(self.policy, on_stall, self.upstreams);

@@ -61,7 +61,7 @@ pub(super) fn broke_off(got: u64) -> Event {
     }
 }
 
-/// Plays events one after the other, all at one moment.
+/// Reports one event after the other to an exchange and collects the lessons.
 struct Script {
     attempts: Attempts,
     now: Instant,
@@ -84,7 +84,7 @@ impl Script {
         step.command
     }
 
-    /// The wait that `event` leads to; it is over then.
+    /// The wait that follows `event`. The clock then stands at the end of the wait.
     fn waits(&mut self, event: Event) -> Duration {
         let Command::Wait { until } = self.on(event) else {
             panic!("no wait")
@@ -141,7 +141,7 @@ fn a_post_that_was_sent_is_not_sent_again_and_its_reset_opens_no_circuit() {
 }
 
 #[test]
-fn a_busy_site_is_asked_again_and_its_last_response_is_passed_on_and_teaches_nothing() {
+fn a_request_to_a_busy_site_is_repeated_and_its_last_response_is_passed_on_without_a_lesson() {
     let mut play = Script::of(attempts(2));
     for upstream in 0..2 {
         for _ in 0..3 {
@@ -159,7 +159,7 @@ fn a_busy_site_is_asked_again_and_its_last_response_is_passed_on_and_teaches_not
 }
 
 #[test]
-fn retry_after_is_honoured_within_our_patience_and_beyond_it_the_response_goes_on_at_once() {
+fn retry_after_is_honoured_up_to_backoff_limit_and_with_a_longer_one_the_response_is_passed_on() {
     for status in [429, 503] {
         let mut play = Script::of(attempts(2));
         play.sends(Event::Dialled);
@@ -167,15 +167,15 @@ fn retry_after_is_honoured_within_our_patience_and_beyond_it_the_response_goes_o
         let last = play.sends(Event::Dialled).on(head(status, Some(6)));
         assert!(matches!(last, Command::Deliver), "{last:?}");
     }
-    // Without it, a limit is the client's to heed.
+    // Without `Retry-After`, the client decides when to try again.
     let mut play = Script::of(attempts(2));
     let last = play.sends(Event::Dialled).on(head(429, None));
     assert!(matches!(last, Command::Deliver), "{last:?}");
 }
 
-/// A push whose body is gone gets the 503 at once, and the log has the fault and its advice, where it had a closing line only.
+/// A push whose body is gone gets the 503 at once, and the log has the fault with its advice in addition to the closing line.
 #[test]
-fn a_busy_response_that_cannot_be_asked_again_is_a_fault_in_the_log_too() {
+fn a_busy_response_to_a_request_that_cannot_be_repeated_is_logged_as_a_fault() {
     for status in [502, 503, 504] {
         let mut play = Script::of(attempts(2));
         play.sends(Event::Dialled);
@@ -194,7 +194,7 @@ fn a_busy_response_that_cannot_be_asked_again_is_a_fault_in_the_log_too() {
 }
 
 #[test]
-fn a_limit_is_not_escaped_by_another_upstream() {
+fn a_request_over_the_sites_rate_limit_never_tries_another_upstream() {
     let mut play = Script::of(attempts(2));
     for _ in 0..3 {
         play.sends(Event::Dialled);
@@ -205,7 +205,7 @@ fn a_limit_is_not_escaped_by_another_upstream() {
 }
 
 #[test]
-fn a_download_that_brings_a_byte_with_each_connection_ends_soon() {
+fn a_download_that_gets_one_byte_per_connection_ends_after_eight() {
     let mut play = Script::of(attempts(2));
     play.sends(Event::Dialled).on(head(200, None));
     let mut connections = 1;
@@ -287,7 +287,7 @@ fn shutdown_in_any_state_is_named_shutdown() {
 }
 
 #[test]
-fn small_segments_helped_only_where_nothing_else_was_different() {
+fn small_segments_helped_only_where_upstream_and_peer_are_the_same() {
     let peers = [peer().to_string(), "192.0.2.9:443".to_owned()];
     let lost = || {
         let fault = fault(Stage::SendingBody, FaultKind::Stalled(Verdict::PathMtu));

@@ -43,7 +43,7 @@ pub(super) fn broken(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice
     }
 }
 
-/// It is offered to the origin only where a route says so.
+/// gitferry offers HTTP/2 only where `http` of a route is set, so that key is the remedy.
 pub(super) fn http2(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
     (fault.leg == Leg::Origin).then(|| {
         let place = context.place();
@@ -89,7 +89,7 @@ pub(super) fn stale_connection(fault: &Fault, _: AdviceContext<'_>) -> Option<Ad
     })
 }
 
-/// Used where the stall's own advice, which knows the sibling route, is not available.
+/// Used where the stall's own advice, which compares with the sibling route, is not available.
 pub(super) fn stalled(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
     let FaultKind::Stalled(verdict) = fault.kind else {
         return None;

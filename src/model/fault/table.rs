@@ -85,7 +85,7 @@ macro_rules! fault_kinds {
                 vec![ $( Self::$kind $(( <$type as Suffix>::sample(stringify!($kind)) ))? ),+ ]
             }
 
-            /// Its sentence as part of another sentence: `the name cannot be resolved`.
+            /// Its meaning as part of another sentence: `the name cannot be resolved`.
             pub(crate) fn as_clause(&self) -> String {
                 crate::model::fault::lower(self.row().meaning.trim().trim_end_matches('.'))
             }
@@ -219,7 +219,8 @@ impl FaultKind {
         about.contains(&&**name)
     }
 
-    /// The stage of a failure seen at `stage`. In TLS 1.3 a server checks the client certificate when the request is already on its way.
+    /// The stage that caused a failure seen at `stage`. In TLS 1.3 a server checks the client certificate when the request is already on its
+    /// way.
     pub(crate) fn stage_seen_at(&self, stage: Stage) -> Stage {
         match self.is_about_client_certificate() {
             true => Stage::Handshaking,
@@ -255,7 +256,7 @@ impl Fault {
     }
 }
 
-/// The sentence of a kind by its code, and the value at the end of the code: `hop-refused-403`.
+/// The meaning of a kind by its code, and the value at the end of the code: `hop-refused-403`.
 pub(crate) fn meaning(kind: &str) -> Option<(&'static str, Option<&str>)> {
     let (row, value) = row_of(kind)?;
     Some((row.meaning.trim(), value))

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use tokio::time::Instant;
 
-/// What a transfer wants, as far as circuits need to know.
+/// The host and the upstreams of a transfer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CircuitQuery<'a> {
     /// The host, with its port.
@@ -33,7 +33,7 @@ pub(crate) struct Order {
 pub(crate) struct AvoidedCircuit {
     /// Its upstream.
     pub upstream: Box<str>,
-    /// How long it has been open.
+    /// The time since it opened.
     pub since: Duration,
     /// The number of failed transfers, probes and trials.
     pub failures: u32,

@@ -1,5 +1,4 @@
-//! Thousands of seeded runs in which upstreams fail and recover during transfers and slow probes, with the invariants checked at every
-//! step.
+//! Thousands of seeded runs in which upstreams fail and recover during transfers and slow probes. Every step checks the invariants.
 
 use std::time::Duration;
 
@@ -26,26 +25,26 @@ struct SimulatedTransfer {
 #[derive(Default)]
 struct CircuitSimulation {
     health: Health,
-    truth: [Option<UpstreamBehaviour>; 3],
+    behaviour: [Option<UpstreamBehaviour>; 3],
     transfers: Vec<SimulatedTransfer>,
     probes: Vec<(usize, Instant)>,
     seen: Tally,
 }
 
-/// Counts that show that something happened in the simulation.
+/// Counts what happened in the simulation.
 #[derive(Debug, Default)]
 struct Tally {
     probes: u64,
     closed_by_probe: u64,
     trials: u64,
     closed_by_trial: u64,
-    given_back: u64,
+    abandoned_trials: u64,
     all_open: u64,
 }
 
 impl CircuitSimulation {
-    fn truth(&self, at: usize) -> UpstreamBehaviour {
-        self.truth[at].unwrap_or(UpstreamBehaviour::Works)
+    fn behaviour(&self, at: usize) -> UpstreamBehaviour {
+        self.behaviour[at].unwrap_or(UpstreamBehaviour::Works)
     }
 
     fn open(&self, at: usize) -> bool {
@@ -55,40 +54,44 @@ impl CircuitSimulation {
 
     fn begin(&mut self, now: Instant) {
         let open = [0, 1, 2].map(|at| self.open(at));
-        let first_well = open.iter().position(|open| !open);
+        let first_healthy = open.iter().position(|open| !open);
         let due = |at: &usize| {
             let table = self.health.table();
             let circuit = table.circuits.get(&key(HOST, LABELS[*at]));
             let running = table.running.contains_key(&key(HOST, LABELS[*at]));
             !running && circuit.is_some_and(|circuit| circuit.due(now) == ProbeDue::Probe)
         };
-        let owed = first_well.and_then(|well| (0..well).find(due));
+        let overdue = first_healthy.and_then(|first| (0..first).find(due));
         let wanted = CircuitQuery {
             host: HOST,
             upstreams: &LABELS,
             cooldown: COOLDOWN,
         };
-        let told = self.health.order(wanted, now);
-        let mut sorted = told.upstreams.clone();
+        let order = self.health.order(wanted, now);
+        let mut sorted = order.upstreams.clone();
         sorted.sort_unstable();
         assert_eq!(sorted, [0, 1, 2], "no upstream is ever refused");
-        let first = told.upstreams[0];
-        if told.trial {
+        let first = order.upstreams[0];
+        if order.trial {
             self.seen.trials += 1;
-            assert!(open[first], "only what is open is on trial");
+            assert!(open[first], "only an open circuit is on trial");
             let others = self.transfers.iter().filter(|other| other.trial);
             let twice = others.filter(|other| other.order[0] == first).count();
             assert_eq!(twice, 0, "two trials of one circuit");
         } else {
             self.seen.all_open += u64::from(open[first]);
             assert!(
-                !open[first] || first_well.is_none(),
-                "something well was there"
+                !open[first] || first_healthy.is_none(),
+                "a healthy upstream was there"
             );
         }
         let passed_over = (0..first).any(|at| open[at]);
-        assert_eq!(told.avoided.is_some(), passed_over, "and says why");
-        match told.probe {
+        assert_eq!(
+            order.avoided.is_some(),
+            passed_over,
+            "an avoided upstream is reported"
+        );
+        match order.probe {
             Some(at) => {
                 self.seen.probes += 1;
                 assert!(
@@ -98,23 +101,23 @@ impl CircuitSimulation {
                 self.probes.push((at, now));
             }
             None => assert!(
-                owed.is_none() || told.trial,
-                "its wait is over, a transfer wanted it, and nobody probes"
+                overdue.is_none() || order.trial,
+                "its wait is over, a transfer wanted it, and no probe runs"
             ),
         }
         self.transfers.push(SimulatedTransfer {
-            order: told.upstreams,
-            trial: told.trial,
+            order: order.upstreams,
+            trial: order.trial,
         });
     }
 
-    fn end(&mut self, which: usize, gone: bool, now: Instant) {
+    fn end(&mut self, which: usize, client_left: bool, now: Instant) {
         let SimulatedTransfer { order, trial } = self.transfers.swap_remove(which);
-        if gone {
-            self.seen.given_back += u64::from(trial);
+        if client_left {
+            self.seen.abandoned_trials += u64::from(trial);
         } else {
             for (number, at) in order.iter().enumerate() {
-                if self.carries(*at, trial && number == 0, now) {
+                if self.attempt(*at, trial && number == 0, now) {
                     break;
                 }
             }
@@ -124,8 +127,8 @@ impl CircuitSimulation {
         }
     }
 
-    fn carries(&mut self, at: usize, trial: bool, now: Instant) -> bool {
-        match self.truth(at) {
+    fn attempt(&mut self, at: usize, trial: bool, now: Instant) -> bool {
+        match self.behaviour(at) {
             UpstreamBehaviour::Works => {
                 let open = self.open(at);
                 let closed = self
@@ -136,21 +139,21 @@ impl CircuitSimulation {
                 self.seen.closed_by_trial += u64::from(trial && open);
                 return true;
             }
-            UpstreamBehaviour::NoDial => self.fails(at, true, false, now),
-            UpstreamBehaviour::NoUpload => self.fails(at, false, false, now),
+            UpstreamBehaviour::NoDial => self.fail(at, true, false, now),
+            UpstreamBehaviour::NoUpload => self.fail(at, false, false, now),
             UpstreamBehaviour::NoDownload => {
                 // The head arrives, the body does not.
                 let before = self.health.circuit(HOST, LABELS[at], now);
                 self.health
                     .record_success(HOST, LABELS[at], Success::Head, now);
-                self.fails(at, false, true, now);
+                self.fail(at, false, true, now);
                 assert!(self.open(at), "{before:?}");
             }
         }
         false
     }
 
-    fn fails(&self, at: usize, shallow: bool, late: bool, now: Instant) {
+    fn fail(&self, at: usize, shallow: bool, late: bool, now: Instant) {
         let failure = CircuitFailure {
             host: HOST,
             route: "r",
@@ -164,10 +167,10 @@ impl CircuitSimulation {
         assert!(self.open(at), "a failure opens");
     }
 
-    fn probed(&mut self, now: Instant) {
+    fn end_probe(&mut self, now: Instant) {
         let (at, _) = self.probes.remove(0);
-        if self.truth(at) == UpstreamBehaviour::NoDial {
-            self.fails(at, true, false, now);
+        if self.behaviour(at) == UpstreamBehaviour::NoDial {
+            self.fail(at, true, false, now);
         } else if let Some(CircuitChange::Closed(_)) =
             self.health.record_connected_probe(HOST, LABELS[at], now)
         {
@@ -178,38 +181,38 @@ impl CircuitSimulation {
 }
 
 #[test]
-fn in_thousands_of_lives_no_circuit_has_two_trials_or_waits_too_long_and_no_upstream_is_refused() {
+fn no_circuit_ever_has_two_trials_or_an_overdue_probe_and_no_upstream_is_refused() {
     let mut all = Tally::default();
     for seed in 0..3000 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let (mut life, mut now) = (CircuitSimulation::default(), Instant::now());
+        let (mut run, mut now) = (CircuitSimulation::default(), Instant::now());
         for _ in 0..200 {
             now += Duration::from_millis(random.u64(0..4000));
             // A dial has deadlines of its own, which may be longer than the cooldown.
-            while life
+            while run
                 .probes
                 .first()
                 .is_some_and(|(_, begun)| now - *begun > 3 * COOLDOWN)
             {
-                life.probed(now);
+                run.end_probe(now);
             }
             match random.u32(0..12) {
                 0 => {
-                    let truths = [
+                    let behaviours = [
                         UpstreamBehaviour::Works,
                         UpstreamBehaviour::Works,
                         UpstreamBehaviour::NoDial,
                         UpstreamBehaviour::NoUpload,
                         UpstreamBehaviour::NoDownload,
                     ];
-                    life.truth[random.usize(..3)] = random.choice(truths);
+                    run.behaviour[random.usize(..3)] = random.choice(behaviours);
                 }
-                1..=5 => life.begin(now),
-                6..=9 if !life.transfers.is_empty() => {
-                    let which = random.usize(..life.transfers.len());
-                    life.end(which, random.u32(0..8) == 0, now);
+                1..=5 => run.begin(now),
+                6..=9 if !run.transfers.is_empty() => {
+                    let which = random.usize(..run.transfers.len());
+                    run.end(which, random.u32(0..8) == 0, now);
                 }
-                _ if !life.probes.is_empty() => life.probed(now),
+                _ if !run.probes.is_empty() => run.end_probe(now),
                 _ => {}
             }
         }
@@ -218,14 +221,14 @@ fn in_thousands_of_lives_no_circuit_has_two_trials_or_waits_too_long_and_no_upst
             closed_by_probe,
             trials,
             closed_by_trial,
-            given_back,
+            abandoned_trials,
             all_open,
-        } = life.seen;
+        } = run.seen;
         all.probes += probes;
         all.closed_by_probe += closed_by_probe;
         all.trials += trials;
         all.closed_by_trial += closed_by_trial;
-        all.given_back += given_back;
+        all.abandoned_trials += abandoned_trials;
         all.all_open += all_open;
     }
     let counts = [
@@ -233,7 +236,7 @@ fn in_thousands_of_lives_no_circuit_has_two_trials_or_waits_too_long_and_no_upst
         all.closed_by_probe,
         all.trials,
         all.closed_by_trial,
-        all.given_back,
+        all.abandoned_trials,
         all.all_open,
     ];
     assert!(counts.iter().all(|count| *count > 100), "{all:?}");

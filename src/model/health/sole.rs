@@ -60,7 +60,8 @@ impl DeadUpstream {
 }
 
 impl Health {
-    /// A success through the only upstream of `host`. Returns how long nothing had succeeded, where requests waited or were answered at once.
+    /// Records a success through the only upstream of `host`. Returns the time without a success, where requests waited for the upstream or
+    /// it counted as dead.
     pub(crate) fn note_sole_success(
         &self,
         host: &Target,
@@ -97,7 +98,7 @@ impl Health {
         (now < until).then_some((until, first))
     }
 
-    /// A request gave up the only upstream of `host` before any byte was sent. The upstream stays dead for `cooldown`.
+    /// A request gave up on the only upstream of `host` before it sent a byte. The upstream counts as dead for `cooldown`.
     pub(crate) fn sole_died(
         &self,
         host: &Target,

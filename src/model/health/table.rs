@@ -13,7 +13,7 @@ use super::{
 };
 use crate::model::Target;
 
-/// A limit, because clients choose the host names.
+/// The largest number of entries of each table: clients choose the host names.
 pub(super) const LIMIT: usize = 4096;
 
 #[derive(Debug, Default)]
@@ -21,15 +21,16 @@ pub(super) struct CircuitTable {
     pub(super) circuits: HashMap<CircuitKey, Circuit>,
     /// Closed circuits whose last request failed in a way that may have been chance.
     pub(super) suspects: HashSet<CircuitKey>,
-    /// The running probes and trials. Kept apart, so that one may outlive its circuit and no second one begins beside it.
+    /// The running probes and trials. They are separate from the circuits because one may outlive its circuit, and no second one may begin
+    /// meanwhile.
     pub(super) running: HashMap<CircuitKey, CircuitUse>,
     /// The only upstreams of their hosts. Every request looks them up by host and by label, because a reload may change the label.
     pub(super) soles: BTreeMap<Target, Vec<(Box<str>, Sole)>>,
-    /// The running attempts to reach dead ones.
+    /// The running attempts to reach dead upstreams.
     pub(super) sole_attempts: HashSet<(CircuitKey, SoleAttempt)>,
 }
 
-/// By host, with its port, and by the upstream's label.
+/// The host, with its port, and the upstream's label.
 pub(super) type CircuitKey = (Box<str>, Box<str>);
 
 #[derive(Clone, Debug)]
@@ -102,7 +103,7 @@ impl Circuit {
 }
 
 impl CircuitTable {
-    /// Removes half of the table at once, so that a full table is not searched at every failure.
+    /// Removes the older half of the circuits, so that a full table is not searched at every failure.
     pub(super) fn forget_oldest(&mut self) {
         let mut times: Vec<Instant> = self.circuits.values().map(|circuit| circuit.last).collect();
         let middle = times.len() / 2;

@@ -32,7 +32,7 @@ fn after(start: Instant, seconds: u64) -> Instant {
 }
 
 #[test]
-fn what_failed_last_is_tried_last() {
+fn the_upstream_that_failed_last_is_tried_last() {
     let (health, start) = (Health::default(), Instant::now());
     assert_eq!(order(&health, start).upstreams, [0, 1, 2]);
     health.failed(failure("environment", true), start);
@@ -44,7 +44,7 @@ fn what_failed_last_is_tried_last() {
 }
 
 #[test]
-fn an_open_circuit_is_named_with_its_last_fault() {
+fn an_avoided_upstream_is_reported_with_its_last_fault() {
     let (health, start) = (Health::default(), Instant::now());
     let opened = health.failed(failure("environment", true), start);
     assert_eq!(opened, CircuitChange::Opened(COOLDOWN));
@@ -60,7 +60,7 @@ fn an_open_circuit_is_named_with_its_last_fault() {
 }
 
 #[test]
-fn a_probe_closes_a_circuit_and_nobody_tries_before() {
+fn one_probe_at_a_time_runs_after_the_cooldown_and_closes_the_circuit() {
     let (health, start) = (Health::default(), Instant::now());
     health.failed(failure("environment", true), start);
     assert_eq!(order(&health, after(start, 29)).probe, None);
@@ -97,7 +97,7 @@ fn a_probe_that_fails_doubles_the_wait_up_to_ten_cooldowns() {
 }
 
 #[test]
-fn transfers_that_fail_beside_each_other_wait_no_longer() {
+fn concurrent_failures_do_not_double_the_wait() {
     let (health, start) = (Health::default(), Instant::now());
     for number in 0..5 {
         health.failed(failure("environment", true), after(start, number));
@@ -108,7 +108,7 @@ fn transfers_that_fail_beside_each_other_wait_no_longer() {
 }
 
 #[test]
-fn after_a_stall_one_transfer_tries_first() {
+fn a_circuit_that_a_stall_opened_needs_a_probe_and_a_trial() {
     let (health, start) = (Health::default(), Instant::now());
     health.failed(failure("environment", false), start);
     assert_eq!(order(&health, after(start, 30)).probe, Some(0));
@@ -140,7 +140,7 @@ fn on_trial(health: &Health, start: Instant) {
 }
 
 #[test]
-fn a_trial_whose_client_goes_away_leaves_it_to_the_next_transfer_and_a_long_one_to_nobody() {
+fn the_next_transfer_repeats_a_trial_whose_client_left_and_does_not_interrupt_a_long_one() {
     let (health, start) = (Health::default(), Instant::now());
     on_trial(&health, start);
     let tries = |seconds| order(&health, after(start, seconds)).trial;
@@ -152,7 +152,7 @@ fn a_trial_whose_client_goes_away_leaves_it_to_the_next_transfer_and_a_long_one_
 }
 
 #[test]
-fn a_circuit_that_opened_again_during_a_trial_gets_no_second_one_beside_it() {
+fn a_circuit_that_opened_again_during_a_trial_gets_no_second_trial() {
     let (health, start) = (Health::default(), Instant::now());
     on_trial(&health, start);
     assert!(order(&health, after(start, 31)).trial);
@@ -166,7 +166,7 @@ fn a_circuit_that_opened_again_during_a_trial_gets_no_second_one_beside_it() {
 }
 
 #[test]
-fn the_head_of_a_response_does_not_excuse_responses_that_broke_off() {
+fn after_a_response_that_broke_off_only_a_complete_one_closes_the_circuit() {
     let (health, start) = (Health::default(), Instant::now());
     let late = CircuitFailure {
         late: true,
@@ -180,7 +180,7 @@ fn the_head_of_a_response_does_not_excuse_responses_that_broke_off() {
 }
 
 #[test]
-fn where_everything_is_open_everything_is_tried_and_nothing_probed() {
+fn where_all_circuits_are_open_all_upstreams_are_tried_and_none_is_probed() {
     let (health, start) = (Health::default(), Instant::now());
     for upstream in LABELS {
         health.failed(failure(upstream, true), start);
@@ -190,7 +190,7 @@ fn where_everything_is_open_everything_is_tried_and_nothing_probed() {
 }
 
 #[test]
-fn only_what_would_be_tried_first_is_probed() {
+fn an_upstream_after_a_healthy_one_is_not_probed() {
     let (health, start) = (Health::default(), Instant::now());
     health.failed(failure("tunnel", true), start);
     assert_eq!(order(&health, after(start, 31)).probe, None);
@@ -209,7 +209,7 @@ fn without_a_cooldown_there_are_no_circuits() {
 }
 
 #[test]
-fn failing_for_one_host_says_nothing_about_another() {
+fn the_circuit_of_one_host_does_not_affect_another() {
     let (health, now) = (Health::default(), Instant::now());
     health.failed(failure("environment", true), now);
     let wanted = CircuitQuery {
@@ -221,7 +221,7 @@ fn failing_for_one_host_says_nothing_about_another() {
 }
 
 #[test]
-fn a_probe_that_was_broken_off_is_made_again_after_as_long_a_wait() {
+fn a_probe_without_a_result_is_repeated_after_the_same_wait() {
     let (health, start) = (Health::default(), Instant::now());
     health.failed(failure("environment", true), start);
     assert_eq!(order(&health, after(start, 30)).probe, Some(0));
@@ -231,7 +231,7 @@ fn a_probe_that_was_broken_off_is_made_again_after_as_long_a_wait() {
 }
 
 #[test]
-fn the_table_does_not_grow_with_the_hosts_that_clients_make_up() {
+fn the_table_has_a_size_limit_and_keeps_the_newest_circuit() {
     let (health, start) = (Health::default(), Instant::now());
     for number in 0..3 * LIMIT {
         let host = format!("h{number}.example:443");
@@ -249,7 +249,7 @@ fn the_table_does_not_grow_with_the_hosts_that_clients_make_up() {
 
 /// Upstreams that fail and recover at random, used by transfers, with probes that take random times.
 #[test]
-fn thousands_of_random_histories_keep_the_rules() {
+fn in_thousands_of_histories_a_recovered_first_upstream_is_used_again_in_time() {
     for seed in 0..2_000 {
         let mut random = fastrand::Rng::with_seed(seed);
         history(&mut random, seed);
@@ -258,7 +258,7 @@ fn thousands_of_random_histories_keep_the_rules() {
 
 fn history(random: &mut fastrand::Rng, seed: u64) {
     let (health, mut now) = (Health::default(), Instant::now());
-    let mut well = [true; 3];
+    let mut healthy = [true; 3];
     let mut probing: Vec<(usize, Instant)> = Vec::new();
     // Since when an upstream is healthy, would be first, and another one is healthy too.
     let mut waited: Option<Instant> = None;
@@ -266,13 +266,13 @@ fn history(random: &mut fastrand::Rng, seed: u64) {
         now += Duration::from_millis(random.u64(1..20_000));
         if random.u8(..) < 60 {
             let which = random.usize(..3);
-            well[which] = !well[which];
+            healthy[which] = !healthy[which];
         }
         probing.retain(|(which, ends)| {
             if now < *ends {
                 return true;
             }
-            if well[*which] {
+            if healthy[*which] {
                 health.record_connected_probe(HOST, LABELS[*which], now);
             } else {
                 health.failed(failure(LABELS[*which], true), now);
@@ -280,36 +280,39 @@ fn history(random: &mut fastrand::Rng, seed: u64) {
             health.end_attempt(HOST, LABELS[*which], now);
             false
         });
-        let told = order(&health, now);
-        let mut all = told.upstreams.clone();
+        let order_now = order(&health, now);
+        let mut all = order_now.upstreams.clone();
         all.sort_unstable();
         assert_eq!(all, [0, 1, 2], "seed {seed}: an upstream is never left out");
-        if let Some(which) = told.probe {
+        if let Some(which) = order_now.probe {
             assert!(
                 probing.iter().all(|(known, _)| *known != which),
                 "seed {seed}: two probes at once"
             );
             probing.push((which, now + Duration::from_millis(random.u64(1..10_000))));
         }
-        let first = told.upstreams[0];
+        let first = order_now.upstreams[0];
         if first != 0 {
             let open = health.snapshot().iter().any(|c| *c.upstream == *LABELS[0]);
             assert!(open, "seed {seed}: passed over without a reason");
-            assert!(told.avoided.is_some(), "seed {seed}: and without a message");
+            assert!(
+                order_now.avoided.is_some(),
+                "seed {seed}: and without a message"
+            );
         }
-        if told.trial {
+        if order_now.trial {
             health.end_attempt(HOST, LABELS[first], now);
         }
         // As in a transfer: the first healthy upstream carries it.
-        for which in &told.upstreams {
-            if well[*which] {
+        for which in &order_now.upstreams {
+            if healthy[*which] {
                 health.record_success(HOST, LABELS[*which], Success::Whole, now);
                 break;
             }
             health.failed(failure(LABELS[*which], random.bool()), now);
         }
         let first_again = first_closed(&health);
-        waited = match (first_again, well[0]) {
+        waited = match (first_again, healthy[0]) {
             (0, _) | (_, false) => None,
             (_, true) => waited.or(Some(now)),
         };
@@ -318,7 +321,7 @@ fn history(random: &mut fastrand::Rng, seed: u64) {
             let limit = COOLDOWN * LONGEST + COOLDOWN + Duration::from_secs(120);
             assert!(
                 now - since < limit,
-                "seed {seed}: well again, and never used"
+                "seed {seed}: healthy again, and never used"
             );
         }
     }
@@ -331,7 +334,7 @@ fn first_closed(health: &Health) -> usize {
 }
 
 #[test]
-fn one_failure_by_chance_opens_nothing_and_the_second_in_a_row_does() {
+fn one_doubtful_failure_opens_no_circuit_and_the_second_in_a_row_does() {
     let (health, start) = (Health::default(), Instant::now());
     assert_eq!(health.suspected(failure("office", false), start), None);
     assert!(!health.all_closed());

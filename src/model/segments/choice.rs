@@ -1,11 +1,11 @@
-//! Chooses the next range: a failed one, then one not yet requested, then half of the largest remaining one, last a second fetch of the
-//! one that the client waits for.
+//! Chooses the next range to fetch: one whose fetch failed, else one not yet requested, else half of the largest remaining one, else the
+//! one that the client waits for, a second time.
 
 use std::ops::Range;
 
 use super::{Fetch, SMALLEST, SegmentRange, Segments, largest};
 
-/// The smallest half of a split range.
+/// The smallest part that a range is split into.
 const SMALLEST_HALF: u64 = 64 << 10;
 /// A range with fewer bytes left is not fetched a second time: the first fetch ends sooner.
 const WORTH_A_SECOND_FETCH: u64 = 8 << 10;

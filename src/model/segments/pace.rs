@@ -37,7 +37,7 @@ pub(crate) struct PaceSample {
 
 /// A download may be segmented after this fraction of `begin_after`.
 pub(crate) const EARLY: u32 = 4;
-/// The same where the path loses packets: its one connection becomes no faster.
+/// The same for a path that loses packets: its one connection becomes no faster.
 const EARLY_AFTER_LOSS: u32 = 8;
 /// Where the rest would take this multiple of `begin_after`, the first check starts segments.
 const VERY_LONG: f64 = 5.0;

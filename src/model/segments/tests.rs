@@ -17,7 +17,7 @@ fn all(plan: &mut Segments) -> Vec<(u64, Range<u64>)> {
 }
 
 #[test]
-fn only_what_still_takes_long_at_its_present_pace_is_worth_it() {
+fn a_download_is_segmented_where_its_rest_takes_long_and_the_origin_is_slow() {
     let usual = limits(6, 64 * MIB);
     let pace = |length: u64, delivered, seconds| Pace {
         rest: length - delivered,
@@ -38,7 +38,7 @@ fn only_what_still_takes_long_at_its_present_pace_is_worth_it() {
         worth(90 * MIB, MIB, 1),
         "the rest takes a minute and a half"
     );
-    assert!(!worth(90 * MIB, 0, 1), "nothing is known of its pace");
+    assert!(!worth(90 * MIB, 0, 1), "its pace is unknown");
     assert!(!worth(6 * MIB, 4 * MIB, 2), "it is over soon");
     assert!(!worth(400 << 10, 0, 9), "it is small");
     assert!(!worth(900 * MIB, 90 * MIB, 2), "the path is fast");
@@ -59,7 +59,7 @@ fn only_what_still_takes_long_at_its_present_pace_is_worth_it() {
     let mut client_is_slow = pace(6 * MIB, MIB / 4, 9);
     client_is_slow.recent.waited = Duration::from_millis(100);
     assert!(!is_worth_it(&usual, &client_is_slow));
-    // 3 MiB came in the first two seconds, before the path lost a packet: on average the rest would be over soon.
+    // The first two seconds brought 3 MiB, before the path lost a packet: at the average rate the rest would end soon.
     let mut slows_down = pace(6 * MIB, 3 * MIB, 4);
     slows_down.recent.delivered = MIB / 4;
     slows_down.recent.later = MIB / 8;
@@ -68,7 +68,7 @@ fn only_what_still_takes_long_at_its_present_pace_is_worth_it() {
 }
 
 #[test]
-fn the_rest_is_shared_out_and_the_first_connection_keeps_its_share() {
+fn the_rest_is_split_evenly_and_the_first_connection_keeps_one_part() {
     let mut plan = Segments::new(limits(4, 64 * MIB), 8 * MIB, 0);
     assert_eq!(
         all(&mut plan),
@@ -82,7 +82,7 @@ fn the_rest_is_shared_out_and_the_first_connection_keeps_its_share() {
 }
 
 #[test]
-fn the_memory_bounds_what_is_asked_for_and_a_slow_client_holds_it_back() {
+fn memory_limits_the_requested_ranges_and_without_any_the_first_connection_goes_on() {
     let mut plan = Segments::new(limits(6, 2 * MIB), 600 * MIB, 0);
     all(&mut plan);
     assert!(plan.held_bytes() <= 2 * MIB, "{}", plan.held_bytes());
@@ -95,14 +95,14 @@ fn the_memory_bounds_what_is_asked_for_and_a_slow_client_holds_it_back() {
 }
 
 #[test]
-fn what_is_asked_for_last_is_halved_for_a_free_connection() {
+fn a_free_connection_takes_half_of_the_largest_remaining_part() {
     let mut plan = Segments::new(limits(2, 64 * MIB), 4 * MIB, 0);
     let (id, range) = plan.next(u64::MAX).unwrap();
     assert_eq!(range, 2 * MIB..4 * MIB);
     let all = plan.received(id, 2 * MIB as usize).unwrap();
     assert_eq!((all.skip, all.keep), (0, 2 * MIB as usize));
     assert_eq!(plan.left(id), None);
-    // The first connection is the slow one: half of its share goes to the one that is free.
+    // The first connection is slow: the free one takes half of its part.
     let (id, range) = plan.next(u64::MAX).unwrap();
     assert_eq!(range, MIB..2 * MIB);
     assert_eq!(plan.source(), NextBytes::First { most: MIB });
@@ -110,7 +110,7 @@ fn what_is_asked_for_last_is_halved_for_a_free_connection() {
 }
 
 #[test]
-fn the_range_at_the_head_of_the_line_is_fetched_twice_and_each_byte_is_kept_once() {
+fn the_range_that_the_client_waits_for_is_fetched_twice_and_each_byte_is_kept_once() {
     let mut plan = Segments::new(limits(2, 64 * MIB), 512 << 10, 0);
     plan.first_received(256 << 10);
     plan.note_delivered(256 << 10);
@@ -127,7 +127,7 @@ fn the_range_at_the_head_of_the_line_is_fetched_twice_and_each_byte_is_kept_once
 }
 
 #[test]
-fn ranges_that_bring_a_little_each_and_break_are_given_up_and_those_that_bring_more_are_not() {
+fn segments_are_given_up_where_fetches_break_after_few_bytes_and_not_after_many() {
     for (brings, lasts) in [(PROGRESS, false), (SMALLEST, true)] {
         let mut plan = Segments::new(limits(2, 64 * MIB), 600 * MIB, 0);
         for _ in 0..100 {
@@ -143,7 +143,7 @@ fn ranges_that_bring_a_little_each_and_break_are_given_up_and_those_that_bring_m
 }
 
 #[test]
-fn where_ranges_are_refused_the_first_connection_reads_on_over_what_was_delivered() {
+fn after_segments_are_given_up_the_first_connection_skips_what_was_delivered() {
     let mut plan = Segments::new(limits(3, 64 * MIB), 3 * MIB, 0);
     let (one, _) = plan.next(u64::MAX).unwrap();
     plan.first_received(MIB);
@@ -175,7 +175,7 @@ fn a_first_connection_that_breaks_is_replaced_by_ranges() {
 }
 
 #[test]
-fn a_first_connection_that_brings_nothing_keeps_its_place_while_ranges_take_its_part() {
+fn a_silent_first_connection_stays_open_while_ranges_take_its_part() {
     let mut plan = Segments::new(limits(3, 64 * MIB), 3 * MIB, 0);
     all(&mut plan);
     plan.first_received(MIB / 2);
@@ -206,14 +206,14 @@ fn without_memory_the_client_never_waits_for_bytes_that_it_has() {
     assert_eq!(next, range.end..range.end + SMALLEST);
 }
 
-/// A download of random connections and breaks, and what it has come to.
+/// A simulated download whose connections deliver and break at random.
 struct SegmentsRun {
     random: fastrand::Rng,
     plan: Segments,
     delivered: u64,
-    /// Where each fetch is.
+    /// The position of each fetch.
     fetches: BTreeMap<u64, u64>,
-    /// What the ranges brought.
+    /// The bytes that the ranges received.
     received: Vec<Range<u64>>,
 }
 
@@ -302,7 +302,7 @@ fn every_byte_is_delivered_once_and_in_order_whatever_breaks() {
             play.fetch(failed_fetches);
             match play.deliver() {
                 NextBytes::Done => true,
-                // As planned: nobody is left to fetch it, and the download breaks off.
+                // No connection is left, so the download breaks off.
                 NextBytes::Nowhere => play.plan.first.is_none(),
                 NextBytes::First { .. } | NextBytes::Range { .. } => false,
             }

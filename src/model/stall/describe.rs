@@ -5,12 +5,10 @@ use std::fmt::Write;
 use super::{Due, Sample, Stall, Verdict};
 use crate::model::{
     advice::{self, Advice, Remedy},
-    siblings::{Sibling as Found, SiblingOutcome},
+    attempts::policy::SMALL_SEGMENT,
+    siblings::{Sibling, SiblingOutcome},
     size,
 };
-
-/// A segment that nearly every path carries.
-const SMALL: u32 = 1200;
 
 /// The circumstances of a stall.
 #[derive(Clone, Copy, Debug)]
@@ -24,11 +22,11 @@ pub(crate) struct StallContext<'a> {
     /// `max_segment` of the route, where it is set.
     pub max_segment: Option<u32>,
     /// How the sibling route works through the same upstream, where that is known.
-    pub sibling: Option<&'a Found>,
+    pub sibling: Option<&'a Sibling>,
 }
 
 /// The sibling as a phrase: `hf-main works through office (3 s ago)`.
-pub(crate) struct SiblingText<'a>(pub &'a Found, pub &'a str);
+pub(crate) struct SiblingText<'a>(pub &'a Sibling, pub &'a str);
 
 impl std::fmt::Display for SiblingText<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -64,35 +62,32 @@ pub(crate) fn evidence(stall: &Stall, sample: &Sample) -> String {
     if !flow.told {
         text.push_str("; this system does not report acknowledged bytes");
     }
-    match flow.kernel {
-        None => {}
-        Some(kernel) => {
-            if kernel.unacked > 0 {
-                let _ = write!(
-                    text,
-                    "; {} segments in flight, {} consecutive timeouts, RTO {}",
-                    kernel.unacked,
-                    kernel.retransmits,
-                    size::duration(kernel.rto_ms.into())
-                );
-            }
-            if kernel.sacked > 0 {
-                let _ = write!(text, "; {} segments behind the gap arrived", kernel.sacked);
-            }
-            if kernel.probes > 0 {
-                let _ = write!(text, "; {} probes unanswered", kernel.probes);
-            }
-            if flow.queued > 0
-                && let Some(window) = kernel.window
-            {
-                let _ = write!(text, "; window {window} B");
-            }
+    if let Some(kernel) = flow.kernel {
+        if kernel.unacked > 0 {
             let _ = write!(
                 text,
-                "; last ACK {} ago",
-                size::duration(kernel.last_ack_ms.into())
+                "; {} segments in flight, {} consecutive timeouts, RTO {}",
+                kernel.unacked,
+                kernel.retransmits,
+                size::duration(kernel.rto_ms.into())
             );
         }
+        if kernel.sacked > 0 {
+            let _ = write!(text, "; {} segments behind the gap arrived", kernel.sacked);
+        }
+        if kernel.probes > 0 {
+            let _ = write!(text, "; {} probes unanswered", kernel.probes);
+        }
+        if flow.queued > 0
+            && let Some(window) = kernel.window
+        {
+            let _ = write!(text, "; window {window} B");
+        }
+        let _ = write!(
+            text,
+            "; last ACK {} ago",
+            size::duration(kernel.last_ack_ms.into())
+        );
     }
     text
 }
@@ -133,7 +128,7 @@ pub(crate) fn advice(verdict: Verdict, about: StallContext<'_>) -> Advice {
 }
 
 impl StallContext<'_> {
-    /// Smaller segments than the current ones, where smaller ones make sense.
+    /// Advises smaller segments, or another upstream where they are small already.
     fn smaller_segments(&self) -> Advice {
         let Self {
             host,
@@ -145,11 +140,11 @@ impl StallContext<'_> {
         let lost = format!("large packets to {host} get lost through {upstream}");
         match self.max_segment {
             None => format!(
-                "{lost}: set `max_segment` in `dial` of {place}, such as `dial = {{ max_segment = \"{SMALL} B\" }}`"
+                "{lost}: set `max_segment` in `dial` of {place}, such as `dial = {{ max_segment = \"{SMALL_SEGMENT} B\" }}`"
             )
             .into(),
-            Some(limit) if limit > SMALL => format!(
-                "{lost}: `max_segment` of {place} is {limit} B, lower it, such as `dial = {{ max_segment = \"{SMALL} B\" }}`"
+            Some(limit) if limit > SMALL_SEGMENT => format!(
+                "{lost}: `max_segment` of {place} is {limit} B, lower it, such as `dial = {{ max_segment = \"{SMALL_SEGMENT} B\" }}`"
             )
             .into(),
             Some(limit) => self.other_upstream(format!(

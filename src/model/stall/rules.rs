@@ -9,7 +9,7 @@ use crate::model::{Leg, Stage};
 named! {
 /// Why nothing moves.
 pub(crate) enum Verdict {
-    /// It moves, but below the floor.
+    /// Bytes move, but below the floor.
     Throttled = "throttled",
     /// The name look-up, TCP, the hop or TLS did not complete.
     NeverConnected = "never-connected",
@@ -57,13 +57,13 @@ pub(crate) const STALL_RULES: &[StallRule] = &[
         verdict: Verdict::Throttled,
         meaning: "data moves, but below the floor",
         ending_helps: false,
-        holds: |scene| scene.slow,
+        holds: |input| input.slow,
     },
     StallRule {
         verdict: Verdict::NeverConnected,
         meaning: "no connection was established",
         ending_helps: false,
-        holds: |scene| scene.due == Due::Connection,
+        holds: |input| input.due == Due::Connection,
     },
     StallRule {
         verdict: Verdict::PathMtu,
@@ -81,28 +81,28 @@ pub(crate) const STALL_RULES: &[StallRule] = &[
         verdict: Verdict::PeerNotReading,
         meaning: "the peer stopped reading",
         ending_helps: true,
-        holds: |scene| scene.due == Due::OriginReads,
+        holds: |input| input.due == Due::OriginReads,
     },
     StallRule {
         verdict: Verdict::AnswerStopped,
         meaning: "the response stopped midway",
         ending_helps: true,
-        holds: |scene| {
-            let receives = scene.sample.stage == Stage::ReceivingBody && !scene.sample.tunnel;
-            scene.due == Due::OriginAnswers && receives
+        holds: |input| {
+            let receives = input.sample.stage == Stage::ReceivingBody && !input.sample.tunnel;
+            input.due == Due::OriginAnswers && receives
         },
     },
     StallRule {
         verdict: Verdict::NoAnswer,
         meaning: "the peer has the complete request and does not answer",
         ending_helps: true,
-        holds: |scene| scene.due == Due::OriginAnswers,
+        holds: |input| input.due == Due::OriginAnswers,
     },
     StallRule {
         verdict: Verdict::ClientIdle,
         meaning: "the client neither sends nor reads",
         ending_helps: false,
-        holds: |scene| matches!(scene.due, Due::ClientSends | Due::ClientReads),
+        holds: |input| matches!(input.due, Due::ClientSends | Due::ClientReads),
     },
 ];
 
@@ -132,14 +132,14 @@ pub(super) fn judge(
     rate: Option<u64>,
 ) -> Option<Stall> {
     let origin = sample.origin.unwrap_or_default();
-    let scene = RuleInput {
+    let input = RuleInput {
         due,
         sample,
         slow: rate.is_some(),
         origin,
         kernel: origin.kernel,
     };
-    let rule = STALL_RULES.iter().find(|rule| (rule.holds)(&scene))?;
+    let rule = STALL_RULES.iter().find(|rule| (rule.holds)(&input))?;
     Some(Stall {
         verdict: rule.verdict,
         leg: leg(rule.verdict, sample),
@@ -150,22 +150,22 @@ pub(super) fn judge(
     })
 }
 
-/// Segments are sent again and again, and no large one was ever acknowledged; or segments sent after a lost large one arrived.
-fn loses_large_segments(scene: &RuleInput<'_>) -> bool {
-    let Some(kernel) = scene.kernel else {
+/// The kernel retransmits, and no large segment was ever acknowledged; or segments arrived that were sent after a lost large one.
+fn loses_large_segments(input: &RuleInput<'_>) -> bool {
+    let Some(kernel) = input.kernel else {
         return false;
     };
     let mss = u64::from(kernel.mss.max(1));
-    match scene.due {
+    match input.due {
         Due::OriginReads => {
             let lost = kernel.unacked > 0 && kernel.retransmits > 1;
-            let large = scene.origin.queued >= mss;
+            let large = input.origin.queued >= mss;
             // A handshake and a request's head need not fill a segment.
-            let only_small = scene.origin.acknowledged() < 4 * mss;
+            let only_small = input.origin.acknowledged() < 4 * mss;
             lost && large && (kernel.sacked > 0 || only_small)
         }
-        // Their certificates fill segments; the segments after the gap were the small remainder.
-        Due::OriginAnswers if scene.sample.stage == Stage::Handshaking => {
+        // The peer's certificates fill segments. The segments that arrived after the gap were the small rest of its flight.
+        Due::OriginAnswers if input.sample.stage == Stage::Handshaking => {
             kernel.out_of_order.is_some_and(|segments| segments > 0)
         }
         Due::OriginAnswers
@@ -183,26 +183,28 @@ pub(super) fn is_dead(sample: &Sample) -> bool {
 }
 
 /// The kernel retransmits or probes, and gets no response.
-fn loses_segments(scene: &RuleInput<'_>) -> bool {
-    let Some(kernel) = scene.kernel else {
+fn loses_segments(input: &RuleInput<'_>) -> bool {
+    let Some(kernel) = input.kernel else {
         return false;
     };
     // The kernel also probes a closed window, but the peer answers these probes.
     let unheard = kernel.probes > 1;
-    match scene.due {
+    match input.due {
         Due::OriginReads => unheard || kernel.unacked > 0 && kernel.retransmits > 0,
         Due::OriginAnswers => unheard,
         Due::Nobody | Due::Connection | Due::ClientSends | Due::ClientReads => false,
     }
 }
 
-/// The leg of this side: what the kernel reports about a TCP connection to a hop ends at the hop.
+/// The leg to blame. The kernel's reports about a connection to a hop end at the hop.
 fn leg(verdict: Verdict, sample: &Sample) -> Leg {
     let nearest = if sample.hop { Leg::Hop } else { Leg::Origin };
     match verdict {
         Verdict::ClientIdle => Leg::Client,
-        Verdict::NeverConnected | Verdict::PathMtu | Verdict::PathDrops => nearest,
-        Verdict::PeerNotReading => nearest,
+        Verdict::NeverConnected
+        | Verdict::PathMtu
+        | Verdict::PathDrops
+        | Verdict::PeerNotReading => nearest,
         Verdict::AnswerStopped | Verdict::NoAnswer | Verdict::Throttled => Leg::Origin,
     }
 }

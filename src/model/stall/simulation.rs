@@ -1,15 +1,15 @@
-//! Thousands of transfers, each from a seed: what a party does and when is known, so what the watchdog says can be held against it.
+//! Thousands of simulated transfers. The simulation knows when each party acts, so it can check every report of the watchdog.
 
 use tokio::time::Instant;
 
 use super::{tests::LIMITS, *};
 
-/// A transfer with a random temper, on a clock of milliseconds.
+/// A transfer whose parties act at random, on a clock of milliseconds.
 struct StallSimulation {
     random: fastrand::Rng,
     sample: Sample,
     now: u64,
-    /// When the party whose turn it is moved last.
+    /// When the due party acted last.
     moved: u64,
 }
 
@@ -43,7 +43,7 @@ impl StallSimulation {
         }
     }
 
-    /// Mostly soon, now and then after longer than any limit.
+    /// A random pause: mostly short, sometimes longer than any limit.
     fn pause(&mut self) -> u64 {
         match self.random.u8(..20) {
             0 => self.random.u64(1..400_000),
@@ -52,7 +52,7 @@ impl StallSimulation {
         }
     }
 
-    /// The party whose turn it is by the simulation's own reckoning.
+    /// The due party, determined without the watchdog.
     fn turn(&self) -> &'static str {
         let origin = self.sample.origin.unwrap_or_default();
         match self.sample.stage {
@@ -70,7 +70,7 @@ impl StallSimulation {
         }
     }
 
-    /// One party does one thing.
+    /// The due party acts once.
     fn act(&mut self) {
         self.moved = self.now;
         let bytes = self.random.u64(1..200_000);
@@ -110,7 +110,7 @@ impl StallSimulation {
         }
     }
 
-    /// Bytes that are no progress: the client fills a buffer that its reader does not empty.
+    /// The client fills a buffer that the origin does not empty: bytes that are no progress.
     fn fill(&mut self) {
         if self.turn() == "reads"
             && self.sample.stage == Stage::SendingBody
@@ -163,14 +163,14 @@ impl StallSimulation {
     }
 }
 
-/// One transfer with its watchdog; how many stalls it came to.
+/// Simulates a transfer with its watchdog. Returns the number of stalls.
 fn run(seed: u64) -> usize {
     let tick = 200 + seed % 1300;
     let mut world = StallSimulation::new(seed);
     let start = Instant::now();
     let at = |millis: u64| start + Duration::from_millis(millis);
     let mut watch = Watch::new(&world.sample, &LIMITS, start);
-    let (mut stalls, mut open, mut told_at, mut gap) = (0, false, 0, 0);
+    let (mut stalls, mut open, mut reported_at, mut gap) = (0, false, 0, 0);
     let mut next_act = world.pause();
     let mut next_look = tick;
     let mut acts = 0;
@@ -189,7 +189,7 @@ fn run(seed: u64) -> usize {
         let idle = world.now - world.moved;
         match watch.observe(&world.sample, &LIMITS, at(world.now)) {
             Observed::Stalled(stall) => {
-                assert!(!open, "seed {seed}: told twice");
+                assert!(!open, "seed {seed}: reported twice");
                 let limit = u64::try_from(stall.limit.as_millis()).unwrap();
                 assert!(
                     idle >= limit,
@@ -198,13 +198,16 @@ fn run(seed: u64) -> usize {
                 if stall.due == Due::ClientSends || stall.due == Due::ClientReads {
                     assert!(!stall.verdict.ending_helps(), "seed {seed}");
                 }
-                (open, told_at, gap) = (true, world.now, 0);
+                (open, reported_at, gap) = (true, world.now, 0);
                 stalls += 1;
             }
             Observed::GoesOn(_) => {
                 assert!(open, "seed {seed}: goes on without a beginning");
-                assert!(world.now - told_at > gap, "seed {seed}: told too often");
-                (gap, told_at) = (world.now - told_at, world.now);
+                assert!(
+                    world.now - reported_at > gap,
+                    "seed {seed}: reported too often"
+                );
+                (gap, reported_at) = (world.now - reported_at, world.now);
             }
             Observed::Over { .. } => {
                 assert!(open && idle <= tick, "seed {seed}: over without a movement");
@@ -215,7 +218,7 @@ fn run(seed: u64) -> usize {
         if let Some(limit) = world.limit() {
             assert!(
                 open || idle < limit + tick,
-                "seed {seed}: {idle} ms, and nothing said"
+                "seed {seed}: {idle} ms, and no report"
             );
         }
         let deadline = watch.deadline(&world.sample, &LIMITS, at(world.now));
@@ -229,14 +232,13 @@ fn run(seed: u64) -> usize {
 }
 
 #[test]
-fn over_thousands_of_transfers_every_stall_is_told_within_its_limit_plus_one_tick_and_none_before()
-{
+fn every_stall_is_reported_within_its_limit_plus_one_tick_and_none_before() {
     let stalls: usize = (0..5000).map(run).sum();
     // A simulation in which nothing happens proves nothing.
     assert!(stalls > 3000, "{stalls}");
 }
 
-/// How long a healthy party takes at most: just less than it may, and where nobody is due for as long as it likes.
+/// A random pause of a healthy party: shorter than its limit, and up to three hours where no party is due.
 fn healthy_pause(world: &mut StallSimulation) -> u64 {
     let most = world.limit().map_or(3 * 3_600_000, |limit| limit - 1500);
     match world.random.u8(..8) {
@@ -246,7 +248,7 @@ fn healthy_pause(world: &mut StallSimulation) -> u64 {
     }
 }
 
-/// One healthy transfer, on any route; how long it took.
+/// Simulates a healthy transfer on a random route. Returns its duration in milliseconds.
 fn run_healthy(seed: u64) -> u64 {
     let mut world = StallSimulation::new(seed);
     world.sample.prompt = world.random.bool();
@@ -270,9 +272,9 @@ fn run_healthy(seed: u64) -> u64 {
     world.now
 }
 
-/// Slow, late, back-pressured, idle: 24 hours of each, in which every party moves before its limit.
+/// The transfers are slow, late, back-pressured or idle, but every party acts within its limit.
 #[test]
-fn in_24_simulated_hours_nothing_healthy_is_called_a_stall() {
+fn in_24_simulated_days_no_healthy_transfer_is_called_a_stall() {
     let (mut seed, mut simulated) = (0, 0);
     while simulated < 24 * 24 * 3_600_000 {
         simulated += run_healthy(seed);

@@ -3,7 +3,7 @@ use tokio::time::Instant;
 use super::{rules::STALL_RULES, *};
 use crate::model::{
     Role,
-    siblings::{Sibling as Found, SiblingOutcome},
+    siblings::{Sibling, SiblingOutcome},
 };
 
 pub(super) const LIMITS: StallLimits = StallLimits {
@@ -15,7 +15,7 @@ pub(super) const LIMITS: StallLimits = StallLimits {
     floor_over: Duration::from_secs(60),
 };
 
-/// A healthy connection that has carried a handshake and more.
+/// A healthy connection after its handshake.
 const KERNEL: Kernel = Kernel {
     unacked: 0,
     sacked: 0,
@@ -61,8 +61,8 @@ fn sample(stage: Stage, origin: Flow) -> Sample {
     }
 }
 
-/// What a transfer that stands as `sample` says is told for, and after how long.
-fn told(sample: &Sample, limits: &StallLimits) -> Option<(Verdict, Leg, u64)> {
+/// The first stall of a transfer that stays in the state `sample`: its verdict, its leg, and the second of the report.
+fn first_stall(sample: &Sample, limits: &StallLimits) -> Option<(Verdict, Leg, u64)> {
     let start = Instant::now();
     let mut watch = Watch::new(sample, limits, start);
     for second in 1..600 {
@@ -128,7 +128,7 @@ fn every_verdict_has_its_evidence_its_leg_and_its_limit() {
             Leg::Origin
         };
         assert_eq!(
-            told(&sample(stage, origin), &LIMITS),
+            first_stall(&sample(stage, origin), &LIMITS),
             Some((verdict, leg, after)),
             "{stage:?} {origin:?}"
         );
@@ -137,52 +137,58 @@ fn every_verdict_has_its_evidence_its_leg_and_its_limit() {
         let mut sample = sample(stage, Flow::default());
         sample.hop = true;
         assert_eq!(
-            told(&sample, &LIMITS),
+            first_stall(&sample, &LIMITS),
             Some((V::NeverConnected, Leg::Hop, 15))
         );
     }
 }
 
 #[test]
-fn a_short_first_flight_that_is_lost_is_no_matter_of_size() {
+fn a_lost_small_first_flight_is_path_drops_and_not_path_mtu() {
     let origin = flow(300, 300, Kernel { unacked: 1, ..LOST });
-    let told = told(&sample(Stage::Handshaking, origin), &LIMITS).unwrap();
-    assert_eq!(told.0, Verdict::PathDrops);
+    let stall = first_stall(&sample(Stage::Handshaking, origin), &LIMITS).unwrap();
+    assert_eq!(stall.0, Verdict::PathDrops);
 }
 
 #[test]
-fn a_gap_in_what_the_origin_sends_or_got_means_that_large_segments_are_lost() {
+fn a_gap_in_received_or_acknowledged_segments_is_path_mtu() {
     let gap = Kernel {
         out_of_order: Some(1),
         ..KERNEL
     };
     let response = sample(Stage::Handshaking, flow(517, 0, gap));
-    assert_eq!(told(&response, &LIMITS).unwrap().0, Verdict::PathMtu);
+    assert_eq!(first_stall(&response, &LIMITS).unwrap().0, Verdict::PathMtu);
     let gap = Kernel { sacked: 1, ..LOST };
     let body = sample(Stage::SendingBody, flow(9_000_000, 5000, gap));
-    assert_eq!(told(&body, &LIMITS).unwrap().0, Verdict::PathMtu);
+    assert_eq!(first_stall(&body, &LIMITS).unwrap().0, Verdict::PathMtu);
 }
 
 #[test]
-fn probes_that_nobody_answers_mean_a_dead_path_even_where_nothing_was_sent() {
+fn unanswered_probes_are_path_drops_even_where_nothing_was_sent() {
     let probed = Kernel {
         probes: 3,
         ..KERNEL
     };
     let waiting = sample(Stage::AwaitingHead, flow(9000, 0, probed));
-    assert_eq!(told(&waiting, &LIMITS).unwrap().0, Verdict::PathDrops);
+    assert_eq!(
+        first_stall(&waiting, &LIMITS).unwrap().0,
+        Verdict::PathDrops
+    );
 }
 
 #[test]
-fn without_the_kernels_word_what_blocks_is_the_peer() {
+fn a_blocked_write_is_peer_not_reading_where_the_kernel_reports_nothing() {
     let mut origin = flow(9_000_000, 0, KERNEL);
     (origin.kernel, origin.told, origin.blocked) = (None, false, true);
     let stands = sample(Stage::SendingBody, origin);
-    assert_eq!(told(&stands, &LIMITS).unwrap().0, Verdict::PeerNotReading);
+    assert_eq!(
+        first_stall(&stands, &LIMITS).unwrap().0,
+        Verdict::PeerNotReading
+    );
     let start = Instant::now();
     let mut watch = Watch::new(&stands, &LIMITS, start);
     let Observed::Stalled(stall) = watch.observe(&stands, &LIMITS, start + LIMITS.after) else {
-        panic!("not told")
+        panic!("no stall")
     };
     assert!(evidence(&stall, &stands).contains("does not report acknowledged bytes"));
 }
@@ -192,18 +198,21 @@ fn a_client_that_does_not_read_its_response_is_idle_and_the_origin_is_not_blamed
     let mut slow = sample(Stage::ReceivingBody, flow(900, 0, KERNEL));
     slow.client = flow(4_000_000, 300_000, CLOSED);
     assert_eq!(
-        told(&slow, &LIMITS),
+        first_stall(&slow, &LIMITS),
         Some((Verdict::ClientIdle, Leg::Client, 60))
     );
-    // HTTP/2 holds back above TCP: nothing is queued, and nobody asks the origin for more.
+    // HTTP/2 has its own flow control: nothing is queued in TCP, and gitferry reads nothing more from the origin.
     slow.client = flow(4_000_000, 0, KERNEL);
     slow.awaits_origin = false;
-    assert_eq!(told(&slow, &LIMITS).unwrap().0, Verdict::ClientIdle);
+    assert_eq!(first_stall(&slow, &LIMITS).unwrap().0, Verdict::ClientIdle);
 }
 
 #[test]
 fn a_queued_transfer_and_a_tunnel_whose_origin_spoke_last_are_never_stalled() {
-    assert_eq!(told(&sample(Stage::Queued, Flow::default()), &LIMITS), None);
+    assert_eq!(
+        first_stall(&sample(Stage::Queued, Flow::default()), &LIMITS),
+        None
+    );
     let start = Instant::now();
     let mut tunnel = sample(Stage::ReceivingBody, flow(900, 0, KERNEL));
     tunnel.tunnel = true;
@@ -215,13 +224,13 @@ fn a_queued_transfer_and_a_tunnel_whose_origin_spoke_last_are_never_stalled() {
         let now = start + Duration::from_secs(second);
         assert_eq!(watch.observe(&tunnel, &LIMITS, now), Observed::Quiet);
     }
-    // It asks, and gets no response.
+    // The client sends, and gets no response.
     tunnel.client.read += 100;
     let asked = start + Duration::from_secs(1000);
     assert_eq!(watch.observe(&tunnel, &LIMITS, asked), Observed::Quiet);
     let late = asked + LIMITS.answer_after;
     let Observed::Stalled(stall) = watch.observe(&tunnel, &LIMITS, late) else {
-        panic!("not told")
+        panic!("no stall")
     };
     assert_eq!(stall.verdict, Verdict::NoAnswer);
 }
@@ -248,20 +257,20 @@ fn a_long_stall_is_reported_at_doubling_times_and_its_end_once() {
     let start = Instant::now();
     let mut stands = sample(Stage::SendingBody, flow(1_000_000, 50_000, LOST));
     let mut watch = Watch::new(&stands, &LIMITS, start);
-    let mut told = Vec::new();
+    let mut reports = Vec::new();
     for second in 1..=200 {
         match watch.observe(&stands, &LIMITS, start + Duration::from_secs(second)) {
-            Observed::Stalled(_) => told.push(("stalled", second)),
+            Observed::Stalled(_) => reports.push(("stalled", second)),
             Observed::GoesOn(stall) => {
                 assert_eq!(stall.idle, Duration::from_secs(second));
-                told.push(("goes on", second));
+                reports.push(("goes on", second));
             }
-            Observed::Over { .. } => told.push(("over", second)),
+            Observed::Over { .. } => reports.push(("over", second)),
             Observed::Quiet | Observed::Waiting(_) | Observed::Late(_) => {}
         }
     }
     assert_eq!(
-        told,
+        reports,
         [
             ("stalled", 20),
             ("goes on", 40),
@@ -286,7 +295,7 @@ fn a_long_stall_is_reported_at_doubling_times_and_its_end_once() {
 }
 
 #[test]
-fn what_moves_below_the_floor_is_throttled_and_what_then_stops_is_a_stall_of_its_own() {
+fn a_transfer_below_the_floor_is_throttled_and_its_standstill_is_a_second_stall() {
     let limits = StallLimits {
         floor: 4096,
         ..LIMITS
@@ -294,7 +303,7 @@ fn what_moves_below_the_floor_is_throttled_and_what_then_stops_is_a_stall_of_its
     let start = Instant::now();
     let mut slow = sample(Stage::SendingBody, flow(1_000_000, 500_000, KERNEL));
     let mut watch = Watch::new(&slow, &limits, start);
-    let mut told = Vec::new();
+    let mut reports = Vec::new();
     for second in 1..200 {
         if second < 90
             && let Some(origin) = &mut slow.origin
@@ -302,16 +311,16 @@ fn what_moves_below_the_floor_is_throttled_and_what_then_stops_is_a_stall_of_its
             origin.queued -= 1000;
         }
         match watch.observe(&slow, &limits, start + Duration::from_secs(second)) {
-            Observed::Stalled(stall) => told.push((stall.verdict, second)),
+            Observed::Stalled(stall) => reports.push((stall.verdict, second)),
             Observed::Over { .. } => panic!("over at {second}"),
             Observed::GoesOn(_) | Observed::Quiet | Observed::Waiting(_) | Observed::Late(_) => {}
         }
     }
     assert_eq!(
-        told,
+        reports,
         [(Verdict::Throttled, 60), (Verdict::PeerNotReading, 109)]
     );
-    // A slow client is no throttled origin.
+    // A slow client does not make the origin throttled.
     let mut waiting = sample(Stage::SendingBody, flow(1_000_000, 0, KERNEL));
     let mut watch = Watch::new(&waiting, &limits, start);
     for second in 1..200 {
@@ -322,17 +331,17 @@ fn what_moves_below_the_floor_is_throttled_and_what_then_stops_is_a_stall_of_its
 }
 
 #[test]
-fn a_limit_of_nothing_is_no_limit() {
+fn a_limit_of_zero_disables_its_rule() {
     let limits = StallLimits {
         client_after: Duration::ZERO,
         ..LIMITS
     };
     let idle = sample(Stage::SendingBody, flow(9_000_000, 0, KERNEL));
-    assert_eq!(told(&idle, &limits), None);
+    assert_eq!(first_stall(&idle, &limits), None);
 }
 
 #[test]
-fn every_verdict_stands_in_the_table_once_and_has_advice_that_names_a_key_or_a_command() {
+fn every_verdict_is_in_the_table_once_and_has_advice_that_names_a_key_or_a_command() {
     let mut codes: Vec<_> = STALL_RULES
         .iter()
         .map(|rule| rule.verdict.as_str())
@@ -340,7 +349,7 @@ fn every_verdict_stands_in_the_table_once_and_has_advice_that_names_a_key_or_a_c
     codes.sort_unstable();
     codes.dedup();
     assert_eq!(codes.len(), 8);
-    let works = Found {
+    let works = Sibling {
         route: "hf-main".into(),
         role: Role::MainSite,
         outcome: SiblingOutcome::Works,
@@ -368,28 +377,27 @@ fn every_verdict_stands_in_the_table_once_and_has_advice_that_names_a_key_or_a_c
     );
 }
 
-/// A storage that takes the whole upload and never answers: a word after 20 s, the verdict within 30 s, a stall and its end at
-/// `answer_after`. Until then a storage that only takes its time, to verify a large object for one, looks the same.
+/// A storage takes the whole upload and never answers. A notice comes after 20 s, the verdict within 30 s, the stall at `answer_after`.
+/// Until then, a storage that is only slow (because it verifies a large object, for example) looks the same.
 #[test]
-fn a_storage_that_does_not_answer_has_its_verdict_within_half_a_minute_and_is_a_stall_at_its_limit()
-{
+fn a_storage_that_does_not_answer_has_its_verdict_within_30_s_and_is_a_stall_at_its_limit() {
     let events = |prompt: bool| {
         let start = Instant::now();
         let mut waiting = sample(Stage::AwaitingHead, flow(9_000_000, 0, KERNEL));
         waiting.prompt = prompt;
         let mut watch = Watch::new(&waiting, &LIMITS, start);
-        let (mut told, mut acts) = (Vec::new(), None);
+        let (mut reports, mut acts) = (Vec::new(), None);
         for second in 1..=200 {
             let now = start + Duration::from_secs(second);
             match watch.observe(&waiting, &LIMITS, now) {
-                Observed::Waiting(idle) => told.push(("waiting", idle.as_secs())),
+                Observed::Waiting(idle) => reports.push(("waiting", idle.as_secs())),
                 Observed::Late(stall) => {
                     assert_eq!(stall.verdict, Verdict::NoAnswer);
-                    told.push(("late", second));
+                    reports.push(("late", second));
                 }
                 Observed::Stalled(stall) => {
                     assert_eq!(stall.verdict, Verdict::NoAnswer);
-                    told.push(("stall", second));
+                    reports.push(("stall", second));
                 }
                 Observed::GoesOn(_) | Observed::Quiet => {}
                 Observed::Over { .. } => panic!("over at {second}"),
@@ -398,7 +406,7 @@ fn a_storage_that_does_not_answer_has_its_verdict_within_half_a_minute_and_is_a_
                 acts = acts.or(Some(second));
             }
         }
-        (told, acts)
+        (reports, acts)
     };
     assert_eq!(
         events(true),
@@ -414,21 +422,21 @@ fn a_storage_that_does_not_answer_has_its_verdict_within_half_a_minute_and_is_a_
 }
 
 #[test]
-fn a_dead_connection_is_reported_within_half_a_minute_on_every_route() {
+fn a_dead_connection_is_reported_within_30_s_on_every_route() {
     let probed = Kernel {
         probes: 3,
         ..KERNEL
     };
     let waiting = sample(Stage::AwaitingHead, flow(9000, 0, probed));
     assert_eq!(
-        told(&waiting, &LIMITS),
+        first_stall(&waiting, &LIMITS),
         Some((Verdict::PathDrops, Leg::Origin, 25))
     );
 }
 
-/// Reported: the verdict `path-mtu` advised `max_segment` to somebody who had it set.
+/// A user reported that the verdict `path-mtu` advised to set `max_segment`, which was set already.
 #[test]
-fn nobody_is_advised_to_set_the_segment_size_that_is_set() {
+fn the_advice_does_not_set_a_segment_size_that_is_set_already() {
     let advised = |max_segment| {
         let about = StallContext {
             host: "hf.co",

@@ -66,7 +66,7 @@ impl Watch {
         watch
     }
 
-    /// Looks at the transfer at `now`.
+    /// Checks the transfer at `now`.
     pub(crate) fn observe(
         &mut self,
         sample: &Sample,
@@ -107,8 +107,8 @@ impl Watch {
         }
     }
 
-    /// The notice about a response that does not begin but may still come: the first after the idle limit of a body, the second a quarter
-    /// later, with the verdict.
+    /// The notice about a response that does not begin but may still come: the first after `after`, the second, with the verdict, after
+    /// another quarter of `after`.
     fn notice(&mut self, sample: &Sample, limits: &StallLimits, idle: Duration) -> Observed {
         let waits = awaits_head(self.due, sample) && !limits.after.is_zero();
         if !waits || self.reported.is_some() || idle < limits.after {
@@ -127,8 +127,8 @@ impl Watch {
         }
     }
 
-    /// How long nothing moved, where gitferry must act on the reported stall. A connection that died before its response began is reported
-    /// early, and gitferry acts on it at `answer_after`.
+    /// How long nothing moved, if gitferry must act on the reported stall now. A connection that died before its response began is reported
+    /// early, but gitferry acts on it only at `answer_after`.
     pub(crate) fn overdue(
         &self,
         sample: &Sample,
@@ -182,7 +182,7 @@ impl Watch {
         self.reported.map(|reported| reported.verdict)
     }
 
-    /// The stall that was reported and is still in force when the transfer ends.
+    /// The reported stall that is not over when the transfer ends, and its duration.
     pub(crate) fn ended_stall(&self, now: Instant) -> Option<(Verdict, Duration)> {
         let reported = self.reported?;
         Some((

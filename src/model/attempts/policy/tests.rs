@@ -13,7 +13,7 @@ fn fault(kind: FaultKind) -> Fault {
     Fault::new(Leg::Origin, Stage::Handshaking, kind)
 }
 
-/// How often one upstream is tried for `kind` before something else follows, and what that is.
+/// The number of attempts on one upstream that fails with `kind`, and the decision after the last of them.
 fn tries(kind: &FaultKind, upstreams_left: usize) -> (u32, RetryDecision) {
     for on_this_upstream in 1..100 {
         let tried = AttemptCounts {
@@ -25,10 +25,10 @@ fn tries(kind: &FaultKind, upstreams_left: usize) -> (u32, RetryDecision) {
             last => return (on_this_upstream, last),
         }
     }
-    panic!("{kind} is tried for ever");
+    panic!("{kind} is retried without end");
 }
 
-/// Every kind, with how often it is tried where another upstream waits and where none does; 0: the end at once.
+/// The number of attempts for a kind where another upstream is left, and where none is; 0 where the exchange ends at once.
 fn expected(kind: &FaultKind) -> (u32, u32) {
     match kind {
         FaultKind::Reset
@@ -76,9 +76,10 @@ fn expected(kind: &FaultKind) -> (u32, u32) {
     }
 }
 
-/// A hop that took the request and never connected would cost its deadline twice; silence after a ClientHello may be a matter of size.
+/// A second attempt through a hop that never connected would cost its deadline again. Silence after a ClientHello may mean that the path
+/// loses large segments, so a second attempt with small ones is worth its deadline.
 #[test]
-fn a_timeout_before_the_handshake_goes_to_the_upstream_that_waits() {
+fn a_timeout_before_the_handshake_tries_the_next_upstream_at_once() {
     let tried = |upstreams_left| AttemptCounts {
         on_this_upstream: 1,
         upstreams_left,
@@ -144,7 +145,7 @@ pub(in crate::model::attempts) fn every_kind() -> Vec<FaultKind> {
 }
 
 #[test]
-fn every_kind_of_fault_has_its_number_of_tries() {
+fn every_kind_of_fault_has_its_number_of_attempts() {
     let kinds = every_kind();
     // A stall, a SOCKS refusal and a hop's refusal are one row each, and many kinds.
     let rows = FAULT_KINDS.len() - 3;
@@ -179,7 +180,7 @@ fn nothing_is_tried_again_once_a_byte_of_the_request_has_left() {
 }
 
 #[test]
-fn what_happens_to_the_client_is_no_reason_to_try_an_upstream() {
+fn a_fault_on_the_clients_leg_is_never_retried() {
     let tried = AttemptCounts {
         on_this_upstream: 1,
         upstreams_left: 3,
@@ -231,7 +232,7 @@ fn waits_stay_between_half_and_all_of_the_doubled_back_off_and_below_the_limit()
 }
 
 #[test]
-fn one_attempt_means_one() {
+fn a_policy_of_no_attempts_makes_one_and_no_retry() {
     let policy = RetryPolicy::new(0, POLICY.backoff, POLICY.backoff_limit);
     let tried = AttemptCounts {
         on_this_upstream: 1,
@@ -241,7 +242,7 @@ fn one_attempt_means_one() {
     assert_eq!(decision, RetryDecision::GiveUp);
 }
 
-/// "Never two attempts alive for one non-idempotent request": over random faults, whatever was sent is the last attempt.
+/// The attempt that sent a byte of a request is its last one, whatever the faults.
 #[test]
 fn over_thousands_of_requests_nothing_is_attempted_again_after_a_byte_of_it_was_taken() {
     let kinds = every_kind();
@@ -258,10 +259,8 @@ fn over_thousands_of_requests_nothing_is_attempted_again_after_a_byte_of_it_was_
         loop {
             on_this_upstream += 1;
             attempts += 1;
-            assert!(attempts <= 6 * 4, "for ever");
-            let Some(kind) = random.choice(&kinds) else {
-                return;
-            };
+            assert!(attempts <= 6 * 4, "attempts without end");
+            let kind = random.choice(&kinds).unwrap();
             let sent = random.u8(..3) == 0;
             let fault = Fault::new(Leg::Origin, Stage::SendingBody, kind.clone()).sent(sent);
             let tried = AttemptCounts {

@@ -11,7 +11,7 @@ pub(super) fn hop_fails(context: AdviceContext<'_>) -> Advice {
     .into()
 }
 
-/// Refused, or no route.
+/// For a refused connection, or a peer to which this machine has no network route.
 pub(in crate::model) fn unreachable(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
     let AdviceContext { host, upstream, .. } = context;
     match (fault.leg, fault.stage) {

@@ -38,7 +38,7 @@ fn advice_names_a_key_or_a_command() {
 }
 
 #[test]
-fn the_way_out_of_the_environment_is_not_looked_for_among_the_hops() {
+fn advice_on_the_environments_proxy_names_its_variables_and_not_hops() {
     for kind in [
         FaultKind::HopAuthentication(HopLogin::Missing),
         FaultKind::Refused,
@@ -67,7 +67,7 @@ fn the_way_out_of_the_environment_is_not_looked_for_among_the_hops() {
 }
 
 #[test]
-fn a_client_that_went_away_needs_no_advice() {
+fn a_client_that_disconnected_gets_no_advice() {
     assert_eq!(
         Fault::new(Leg::Client, Stage::SendingBody, FaultKind::Gone).advice(CONTEXT),
         None

@@ -42,17 +42,14 @@ pub(in crate::model) fn no_tls(fault: &Fault, context: AdviceContext<'_>) -> Opt
 }
 
 pub(in crate::model) fn out_of_date(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
-    let text = match fault.leg {
+    let server = match fault.leg {
         Leg::Client => return None,
-        Leg::Hop => format!(
-            "check this machine's clock; if it is correct, the owner of {} must renew its certificate",
-            context.upstream
-        ),
-        Leg::Origin => format!(
-            "check this machine's clock; if it is correct, the owner of {} must renew its certificate",
-            context.host
-        ),
+        Leg::Hop => context.upstream,
+        Leg::Origin => context.host,
     };
+    let text = format!(
+        "check this machine's clock; if it is correct, the owner of {server} must renew its certificate"
+    );
     Some(text.into())
 }
 

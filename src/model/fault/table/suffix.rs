@@ -57,7 +57,7 @@ impl Suffix for u8 {
     }
 }
 
-/// The cause says what is wrong with the credentials.
+/// Not part of the code: the fault's detail says what is wrong with the credentials.
 impl Suffix for HopLogin {
     fn sample(_: &str) -> Self {
         Self::Missing
@@ -68,7 +68,7 @@ impl Suffix for HopLogin {
     }
 }
 
-/// The cause says which rule denied the request.
+/// Not part of the code: the fault's detail says which rule denied the request.
 impl Suffix for Denial {
     fn sample(_: &str) -> Self {
         Self::Route

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn every_kind_has_a_code_of_its_own_and_a_sentence() {
+fn every_kind_has_its_own_code_and_a_meaning() {
     let mut codes: Vec<&str> = FAULT_KINDS.iter().map(|row| row.code).collect();
     codes.sort_unstable();
     codes.dedup();
@@ -30,14 +30,14 @@ fn a_value_is_part_of_the_code() {
         (FaultKind::Denied(Denial::Port), "denied"),
     ] {
         assert_eq!(kind.as_str(), code);
-        let (said, value) = meaning(code).unwrap();
-        assert_eq!(said, kind.row().meaning.trim());
+        let (meaning, value) = meaning(code).unwrap();
+        assert_eq!(meaning, kind.row().meaning.trim());
         assert_eq!(value, code.strip_prefix(&format!("{}-", kind.row().code)));
     }
 }
 
 #[test]
-fn a_fault_has_the_status_of_its_leg() {
+fn a_fault_has_the_status_of_its_leg_and_never_429() {
     for (leg, stage, kind, expected) in [
         (Leg::Origin, Stage::Handshaking, FaultKind::Reset, 502),
         (Leg::Hop, Stage::Greeting, FaultKind::TimedOut, 504),

@@ -38,8 +38,8 @@ pub(super) fn awaits_head(due: Due, sample: &Sample) -> bool {
     due == Due::OriginAnswers && !later && !sample.tunnel
 }
 
-/// When a response that does not begin is a stall: early where the connection is dead, else when gitferry acts on it. A slow storage alone
-/// is no stall, so it gets a notice ([`super::Watch::notice`]).
+/// When a response that does not begin is a stall: early where the connection is dead, else when gitferry acts on it. A slow storage is
+/// no stall, so it only gets a notice ([`super::Watch::notice`]).
 pub(super) fn reported_after(sample: &Sample, limits: &StallLimits) -> Duration {
     if rules::is_dead(sample) && !limits.after.is_zero() {
         late_after(limits).min(limits.answer_after)

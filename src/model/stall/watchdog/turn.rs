@@ -3,7 +3,7 @@
 use super::Watch;
 use crate::model::{
     Stage,
-    stall::{Due, Sample},
+    stall::{Due, Sample, rules},
 };
 
 impl Watch {
@@ -54,18 +54,14 @@ impl Watch {
         }
     }
 
-    pub(super) fn due_in_tunnel(&self, sample: &Sample, origin_pends: bool) -> Due {
-        let probed = sample
-            .origin
-            .and_then(|flow| flow.kernel)
-            .is_some_and(|kernel| kernel.probes > 1);
+    fn due_in_tunnel(&self, sample: &Sample, origin_pends: bool) -> Due {
         if origin_pends {
             Due::OriginReads
         } else if sample.client.is_pending() {
             Due::ClientReads
         } else if self.client_last == Some(true) {
             Due::OriginAnswers
-        } else if probed {
+        } else if rules::is_dead(sample) {
             Due::OriginReads
         } else {
             // The origin spoke last, or neither side has: only the two sides know whether more is to come.
@@ -75,7 +71,7 @@ impl Watch {
 
     /// The party due when the response begins while the request is still being sent. Each direction moves independently. Where neither moves,
     /// the client is due only if the origin wants more of the request.
-    pub(super) fn due_of_early(sample: &Sample, origin_pends: bool) -> Due {
+    fn due_of_early(sample: &Sample, origin_pends: bool) -> Due {
         if origin_pends || !sample.awaits_client {
             Due::OriginReads
         } else if sample.refused {
