@@ -58,7 +58,7 @@ pub(crate) fn page_response(
     sources: &Sources<'_>,
 ) -> Response<Bytes> {
     if query.method == Method::POST && query.path == NONCE_PATH {
-        let nonce = forwarder.shared.nonces.give(Instant::now());
+        let nonce = forwarder.shared.nonces.issue(Instant::now());
         let body = json!({ "api": API, "nonce": nonce });
         return respond(StatusCode::OK, "application/json", format!("{body}\n"));
     }

@@ -17,13 +17,13 @@ use tokio::time::Instant;
 use super::{ExchangeRequest, HttpResponse, request::body::full};
 
 /// The prefix of the paths.
-const PREFIX: &str = "/.well-known/gitferry/";
+const PATH_PREFIX: &str = "/.well-known/gitferry/";
 
 /// How long a nonce is valid.
 const LIFETIME: Duration = Duration::from_secs(60);
 
 /// More than one run of doctor needs; beyond it, the oldest is removed.
-const AT_MOST: usize = 32;
+const MAX_NONCES: usize = 32;
 
 /// The nonces that the admin front issued.
 #[derive(Debug, Default)]
@@ -31,25 +31,25 @@ pub(crate) struct Nonces(Mutex<VecDeque<(Box<str>, Instant)>>);
 
 impl Nonces {
     /// A new nonce. `None` where the machine has no random numbers.
-    pub(crate) fn give(&self, now: Instant) -> Option<String> {
+    pub(crate) fn issue(&self, now: Instant) -> Option<String> {
         let mut bytes = [0_u8; 16];
         aws_lc_rs::default_provider()
             .secure_random
             .fill(&mut bytes)
             .ok()?;
         let nonce: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        given.push_back((nonce.as_str().into(), now));
-        while given.len() > AT_MOST {
-            given.pop_front();
+        let mut issued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        issued.push_back((nonce.as_str().into(), now));
+        while issued.len() > MAX_NONCES {
+            issued.pop_front();
         }
         Some(nonce)
     }
 
-    fn knows(&self, nonce: &str, now: Instant) -> bool {
-        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        given.retain(|(_, at)| now.saturating_duration_since(*at) < LIFETIME);
-        given.iter().any(|(known, _)| **known == *nonce)
+    fn is_valid(&self, nonce: &str, now: Instant) -> bool {
+        let mut issued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        issued.retain(|(_, at)| now.saturating_duration_since(*at) < LIFETIME);
+        issued.iter().any(|(known, _)| **known == *nonce)
     }
 }
 
@@ -60,9 +60,9 @@ pub(super) fn response<B>(
     nonces: &Nonces,
     now: Instant,
 ) -> Option<HttpResponse> {
-    let rest = request.uri().path().strip_prefix(PREFIX)?;
+    let rest = request.uri().path().strip_prefix(PATH_PREFIX)?;
     let (nonce, below) = rest.split_once('/').unwrap_or((rest, ""));
-    if !nonces.knows(nonce, now) {
+    if !nonces.is_valid(nonce, now) {
         return None;
     }
     let front = exchange_request.front.as_str();
@@ -117,21 +117,21 @@ mod tests {
     fn a_nonce_is_known_for_a_minute_and_no_other_is() {
         let nonces = Nonces::default();
         let now = Instant::now();
-        let nonce = nonces.give(now).unwrap();
+        let nonce = nonces.issue(now).unwrap();
         assert_eq!(nonce.len(), 32);
-        assert!(nonces.knows(&nonce, now));
-        assert!(!nonces.knows("0123456789abcdef0123456789abcdef", now));
-        assert!(!nonces.knows("", now));
-        assert!(!nonces.knows(&nonce, now + LIFETIME));
+        assert!(nonces.is_valid(&nonce, now));
+        assert!(!nonces.is_valid("0123456789abcdef0123456789abcdef", now));
+        assert!(!nonces.is_valid("", now));
+        assert!(!nonces.is_valid(&nonce, now + LIFETIME));
     }
 
     #[test]
     fn the_oldest_nonce_is_forgotten_first() {
         let nonces = Nonces::default();
         let now = Instant::now();
-        let first = nonces.give(now).unwrap();
-        let others: Vec<_> = (0..AT_MOST).filter_map(|_| nonces.give(now)).collect();
-        assert!(!nonces.knows(&first, now));
-        assert!(others.iter().all(|nonce| nonces.knows(nonce, now)));
+        let first = nonces.issue(now).unwrap();
+        let others: Vec<_> = (0..MAX_NONCES).filter_map(|_| nonces.issue(now)).collect();
+        assert!(!nonces.is_valid(&first, now));
+        assert!(others.iter().all(|nonce| nonces.is_valid(nonce, now)));
     }
 }

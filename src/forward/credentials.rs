@@ -68,7 +68,7 @@ fn may_be_credential(name: &HeaderName) -> bool {
 
 /// The part that is equal in all requests with the same credential. Responses to a challenge differ every time, so only their scheme counts:
 /// that is enough, because a host that may have a credential requests it with 401.
-fn lasting<'v>(name: &HeaderName, value: &'v HeaderValue) -> &'v [u8] {
+fn stable_part<'v>(name: &HeaderName, value: &'v HeaderValue) -> &'v [u8] {
     let value = value.as_bytes();
     let scheme = value.split(|byte| *byte == b' ').next().unwrap_or(value);
     let challenged = [&b"Digest"[..], b"Negotiate", b"NTLM"];
@@ -109,7 +109,7 @@ pub(crate) fn withhold(
                 let own = HeaderValue::from_bytes(&own.join(&b"; "[..])).ok();
                 own.filter(|value| !value.is_empty())
             }
-            false => admits(lasting(name, value)).then(|| value.clone()),
+            false => admits(stable_part(name, value)).then(|| value.clone()),
         });
         if changed {
             withheld.push(name.as_str());
@@ -147,7 +147,7 @@ fn cookies(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Records that a host requests credentials.
-pub(crate) fn learn_challenge(memory: &CredentialMemory, mapping: &Mapping, status: StatusCode) {
+pub(crate) fn record_challenge(memory: &CredentialMemory, mapping: &Mapping, status: StatusCode) {
     if mapping.is_reverse() && status == StatusCode::UNAUTHORIZED {
         let from = (mapping.scheme, mapping.target.clone());
         memory.note_challenge(&from, Instant::now());
@@ -156,7 +156,7 @@ pub(crate) fn learn_challenge(memory: &CredentialMemory, mapping: &Mapping, stat
 
 /// Records where a response leads its client, from what was mapped in it. `sent` holds the request's fields. A link to another host works
 /// like a redirect: credentials that the response does not name for it are not for that host.
-pub(crate) fn learn_links(
+pub(crate) fn record_links(
     memory: &CredentialMemory,
     mapping: &Mapping,
     findings: &Findings,
@@ -175,7 +175,7 @@ fn credentials(headers: &HeaderMap) -> impl Iterator<Item = Credential<'_>> {
         let field = name.as_str();
         let parts: Vec<&[u8]> = match *name == COOKIE {
             true => cookies(value).collect(),
-            false => vec![lasting(name, value)],
+            false => vec![stable_part(name, value)],
         };
         parts
             .into_iter()
@@ -184,7 +184,7 @@ fn credentials(headers: &HeaderMap) -> impl Iterator<Item = Credential<'_>> {
 }
 
 /// Records from a batch response which fields the client must send where.
-pub(crate) fn learn_batch(memory: &CredentialMemory, mapping: &Mapping, body: &[u8]) {
+pub(crate) fn record_batch(memory: &CredentialMemory, mapping: &Mapping, body: &[u8]) {
     if !mapping.is_reverse() {
         return;
     }

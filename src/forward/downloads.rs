@@ -11,15 +11,15 @@ use std::{
 use crate::model::Target;
 
 /// Connections to one host over all downloads: git-lfs runs 8 downloads at once, and these need no segments.
-const CONNECTIONS_PER_HOST: usize = 8;
+const MAX_PER_HOST: usize = 8;
 
 /// A download up to this size needs no memory for buffers.
-const LITTLE: u64 = 4 << 20;
+const MIN_FOR_RANGES: u64 = 4 << 20;
 
 /// The part of `memory` that ranges may use: the rest is for the buffers of their connections and the allocator's overhead (measured: eight
 /// downloads with 64 MiB of ranges held 81 MiB, with 43 MiB 62).
 fn for_ranges(memory: u64) -> u64 {
-    (memory / 5 * 3).max(memory.min(LITTLE))
+    (memory / 5 * 3).max(memory.min(MIN_FOR_RANGES))
 }
 
 /// The memory and connections of all downloads.
@@ -51,7 +51,7 @@ impl DownloadLimits {
     pub(crate) fn place(self: &Arc<Self>, host: &Target) -> Option<HostPlace> {
         let mut hosts = lock(&self.hosts);
         let used = hosts.entry(host.clone()).or_default();
-        if *used >= CONNECTIONS_PER_HOST {
+        if *used >= MAX_PER_HOST {
             return None;
         }
         *used += 1;

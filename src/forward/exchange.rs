@@ -272,9 +272,9 @@ impl Exchange {
         } else {
             Stage::SendingHead
         });
-        if !self.outgoing.is_at_hand() {
+        if !self.outgoing.is_in_memory() {
             let shared = &self.forwarder.shared;
-            lease.spawn(&shared.tasks, &shared.shutdown);
+            lease.spawn_driver(&shared.tasks, &shared.shutdown);
         }
         let repeatable = self.outgoing.state().may_repeat();
         let began = Instant::now();
@@ -295,18 +295,18 @@ impl Exchange {
                 let event = self.judge(&response, &lease, &to);
                 (StepResult::Response(Box::new((response, lease))), event)
             }
-            Err(missed) => {
-                if matches!(missed, NoResponse::Stale) {
+            Err(failure) => {
+                if matches!(failure, NoResponse::Stale) {
                     self.forwarder.pool.forget_unused_since(began);
                 }
-                (StepResult::Nothing, self.failed_event(missed, &lease.info))
+                (StepResult::Nothing, self.failed_event(failure, &lease.info))
             }
         }
     }
 
     /// The event for a request without a response.
-    fn failed_event(&mut self, missed: NoResponse, info: &ConnectionInfo) -> Event {
-        match missed {
+    fn failed_event(&mut self, failure: NoResponse, info: &ConnectionInfo) -> Event {
+        match failure {
             NoResponse::Stale => Event::Failed {
                 fault: stale::fault(info, self.transfer.stage()),
                 request: self.outgoing.state(),

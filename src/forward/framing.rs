@@ -25,7 +25,7 @@ pub(crate) fn close(headers: &mut HeaderMap) {
 /// What is wrong with a response's framing. Otherwise the client would read its transfer coding as content.
 ///
 /// A leading `identity` (RFC 2616, section 3.6) has no effect; clients ignore it.
-pub(crate) fn framing_objection(headers: &HeaderMap) -> Option<&'static str> {
+pub(crate) fn response_objection(headers: &HeaderMap) -> Option<&'static str> {
     if headers.contains_key(TRANSFER_ENCODING) {
         let codings = codings(headers);
         let known = codings.iter().position(|coding| *coding != b"identity");
@@ -168,7 +168,7 @@ mod tests {
             &["Identity", "CHUNKED"],
         ] {
             let headers = fields(TRANSFER_ENCODING, values);
-            assert_eq!(framing_objection(&headers), None, "{values:?}");
+            assert_eq!(response_objection(&headers), None, "{values:?}");
         }
         for values in [
             &["gzip"][..],
@@ -180,7 +180,7 @@ mod tests {
             &[""],
         ] {
             let headers = fields(TRANSFER_ENCODING, values);
-            assert!(framing_objection(&headers).is_some(), "{values:?}");
+            assert!(response_objection(&headers).is_some(), "{values:?}");
         }
     }
 
@@ -194,7 +194,7 @@ mod tests {
         ] {
             let mut headers = fields(CONTENT_LENGTH, values);
             assert_eq!(request_objection(&headers), None, "{values:?}");
-            assert_eq!(framing_objection(&headers), None, "{values:?}");
+            assert_eq!(response_objection(&headers), None, "{values:?}");
             merge_lengths(&mut headers);
             let lengths: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
             assert_eq!(lengths, [one], "{values:?}");
@@ -212,7 +212,7 @@ mod tests {
         ] {
             let headers = fields(CONTENT_LENGTH, values);
             assert!(request_objection(&headers).is_some(), "{values:?}");
-            assert!(framing_objection(&headers).is_some(), "{values:?}");
+            assert!(response_objection(&headers).is_some(), "{values:?}");
         }
     }
 }

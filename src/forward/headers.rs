@@ -157,7 +157,7 @@ pub(crate) fn date(text: &str) -> Option<PrimitiveDateTime> {
 }
 
 /// Adds `Retry-After` where it is missing: git-lfs 3.3.0 panics at a 429 without it.
-pub(crate) fn say_retry_after(headers: &mut HeaderMap) {
+pub(crate) fn add_retry_after(headers: &mut HeaderMap) {
     if !headers.contains_key(RETRY_AFTER) {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("10"));
     }

@@ -21,9 +21,9 @@ pub(crate) struct KeepAlive {
 
 /// What the sender's buffer and gitferry's hold on loopback (measured: 2.6 MB to 5.2 MB with a clamped receive buffer). With less than this
 /// still to come, the client may have written everything.
-const PARKED: u64 = 6 << 20;
+const MAX_BUFFERED: u64 = 6 << 20;
 /// After this many bytes were taken, the sender's full buffer had room again: Linux wakes a writer at a third of at most 4 MiB.
-const SURELY_WROTE: u64 = 3 << 19;
+const WAKES_SENDER: u64 = 3 << 19;
 
 impl KeepAlive {
     /// `None` where the client does not understand interim responses, or must not get any.
@@ -45,14 +45,14 @@ impl KeepAlive {
     }
 
     /// Runs `work` and keeps the client of `transfer` connected meanwhile.
-    pub(crate) async fn hold<T>(
+    pub(crate) async fn run<T>(
         &self,
         transfer: &TransferHandle,
         work: impl Future<Output = T>,
     ) -> T {
         let mut work = pin!(work);
         let step = (self.limits.every / 5).max(Duration::from_millis(10));
-        let (mut said, mut seen, mut since) = (0, 0, Instant::now());
+        let (mut sent, mut counted, mut waits_since) = (0, 0, Instant::now());
         loop {
             tokio::select! {
                 biased;
@@ -60,22 +60,22 @@ impl KeepAlive {
                     self.interims.cancel();
                     return done;
                 }
-                () = sleep(step), if said < self.limits.at_most => {}
+                () = sleep(step), if sent < self.limits.at_most => {}
             }
             let up = transfer.counters().up.load(Ordering::Relaxed);
             let may_be_done = self
                 .length
-                .is_none_or(|length| length.saturating_sub(up) <= PARKED);
-            if up.saturating_sub(seen) >= SURELY_WROTE && !may_be_done {
-                (seen, since) = (up, Instant::now());
+                .is_none_or(|length| length.saturating_sub(up) <= MAX_BUFFERED);
+            if up.saturating_sub(counted) >= WAKES_SENDER && !may_be_done {
+                (counted, waits_since) = (up, Instant::now());
             }
             // A stalled transfer gets no sign of life.
-            if since.elapsed() >= self.limits.every && !transfer.is_stalled() {
+            if waits_since.elapsed() >= self.limits.every && !transfer.is_stalled() {
                 self.interims.queue();
-                (said, since) = (said + 1, Instant::now());
+                (sent, waits_since) = (sent + 1, Instant::now());
                 tracing::debug!(
                     id = transfer.id(),
-                    said,
+                    sent,
                     "interim response sent to the client"
                 );
             }

@@ -8,9 +8,9 @@ use tokio_util::bytes::Bytes;
 use crate::rt::Shutdown;
 
 /// How many larger bodies are buffered at once; others wait.
-const LARGE_AT_ONCE: usize = 8;
+const MAX_LARGE: usize = 8;
 /// How long a body waits for its place.
-const PLACE: Duration = Duration::from_secs(10);
+const PLACE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The limits that all responses of one forwarder share.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct RewriteLimits {
 impl RewriteLimits {
     /// A place for a larger body, if one becomes free soon.
     pub(crate) async fn place(&self) -> LargePlace {
-        let waiting = tokio::time::timeout(PLACE, Arc::clone(&self.large).acquire_owned());
+        let waiting = tokio::time::timeout(PLACE_TIMEOUT, Arc::clone(&self.large).acquire_owned());
         tokio::select! {
             place = waiting => place.ok()?.ok(),
             () = self.shutdown.ended() => None,
@@ -33,7 +33,7 @@ impl RewriteLimits {
     pub(crate) fn new(max_body: usize, shutdown: Shutdown) -> Self {
         Self {
             max_body,
-            large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
+            large: Arc::new(Semaphore::new(MAX_LARGE)),
             shutdown,
         }
     }

@@ -91,7 +91,7 @@ impl Forwarder {
             }
         };
         match keep_alive {
-            Some(keep_alive) => keep_alive.hold(&handle, work).await,
+            Some(keep_alive) => keep_alive.run(&handle, work).await,
             None => work.await,
         }
     }
@@ -243,7 +243,7 @@ fn set_connection_fields(
     to.strip_response(fields);
     let agent = agent(&exchange.outgoing.head.headers);
     if limited && agent.is_some_and(|agent| agent.starts_with("git-lfs/")) {
-        headers::say_retry_after(fields);
+        headers::add_retry_after(fields);
     }
     protocol
 }

@@ -240,7 +240,7 @@ pub fn framing(codings: &[&[u8]], lengths: &[&[u8]]) -> (bool, bool, Vec<Vec<u8>
         }
     }
     let refused = framing::request_objection(&fields).is_some();
-    let unusable = framing::framing_objection(&fields).is_some();
+    let unusable = framing::response_objection(&fields).is_some();
     framing::merge_lengths(&mut fields);
     let lengths = fields.get_all(hyper::header::CONTENT_LENGTH).iter();
     let lengths = lengths.map(|value| value.as_bytes().to_vec()).collect();

@@ -22,7 +22,7 @@ const X_SQUID_ERROR: HeaderName = HeaderName::from_static("x-squid-error");
 const TINYPROXY_CHALLENGE: &str = "Basic realm=\"Tinyproxy\"";
 
 /// `Server` values of proxies in their own responses; forwarded responses keep the origin's value.
-const PROXIES: [&str; 8] = [
+const PROXY_SERVERS: [&str; 8] = [
     "squid",
     "tinyproxy",
     "privoxy",
@@ -36,7 +36,7 @@ const PROXIES: [&str; 8] = [
 /// A hop that carries plain HTTP requests credentials from gitferry, not from the client, whose password it must not see.
 ///
 /// tinyproxy answers a wrong password with 401.
-pub(super) fn wants_credentials<B>(response: &Response<B>, info: &ConnectionInfo) -> Option<Fault> {
+pub(super) fn credentials_fault<B>(response: &Response<B>, info: &ConnectionInfo) -> Option<Fault> {
     let form = info.absolute_form.as_ref()?;
     let headers = response.headers();
     let asks = match response.status() {
@@ -80,7 +80,7 @@ pub(super) fn wants_credentials<B>(response: &Response<B>, info: &ConnectionInfo
 ///
 /// An origin may be a squid itself. Inside TLS its certificate shows that: a hop that intercepts has its own CA, whose certificates are in
 /// no public log.
-pub(super) fn made_by_hop<B>(response: &Response<B>, info: &ConnectionInfo) -> Option<Box<str>> {
+pub(super) fn hop_evidence<B>(response: &Response<B>, info: &ConnectionInfo) -> Option<Box<str>> {
     let (status, headers) = (response.status(), response.headers());
     // Only an origin sends these: a hop requests credentials with 407. An origin may be a squid itself.
     let of_origin = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND);
@@ -93,7 +93,7 @@ pub(super) fn made_by_hop<B>(response: &Response<B>, info: &ConnectionInfo) -> O
         said.push(format!("X-Squid-Error: {error}"));
     }
     match server(headers) {
-        Some(server) if PROXIES.iter().any(|proxy| server.starts_with(proxy)) => {
+        Some(server) if PROXY_SERVERS.iter().any(|proxy| server.starts_with(proxy)) => {
             said.push(format!("Server: {server}"));
         }
         // HAProxy and privoxy name themselves in neither field when they answer for a server that they did not reach.
@@ -118,11 +118,11 @@ pub(super) fn made_by_hop<B>(response: &Response<B>, info: &ConnectionInfo) -> O
         said.join("; ")
     );
     let printable = text.chars().filter(|c| !c.is_control());
-    Some(printable.take(SHOWN).collect::<String>().into())
+    Some(printable.take(MAX_SHOWN).collect::<String>().into())
 }
 
 /// The most characters shown.
-const SHOWN: usize = 300;
+const MAX_SHOWN: usize = 300;
 
 fn is_page(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE);
@@ -147,13 +147,13 @@ mod tests {
                 .status(status)
                 .header(SERVER, "squid/6.10");
             let response = response.body(()).unwrap();
-            let hops = made_by_hop(&response, &intercepted).is_some();
+            let hops = hop_evidence(&response, &intercepted).is_some();
             assert_eq!(hops, by_hop, "{status}");
             let genuine = ConnectionInfo {
                 genuine: true,
                 ..connection_info(true).await
             };
-            assert_eq!(made_by_hop(&response, &genuine), None, "{status}");
+            assert_eq!(hop_evidence(&response, &genuine), None, "{status}");
         }
     }
 
@@ -170,7 +170,7 @@ mod tests {
                 Some(challenge) => response.header(WWW_AUTHENTICATE, challenge),
                 None => response,
             };
-            wants_credentials(&response.body(()).unwrap(), &info).is_some()
+            credentials_fault(&response.body(()).unwrap(), &info).is_some()
         };
         assert!(hops(Some(TINYPROXY_CHALLENGE), "tinyproxy/1.11.1"));
         assert!(hops(None, "nginx"));

@@ -52,7 +52,7 @@ impl Exchange {
             status: status.as_u16(),
             retry_after: headers::retry_after(response.headers()),
             peer: lease.info.peer,
-            by_hop: hop_response::made_by_hop(response, &lease.info),
+            by_hop: hop_response::hop_evidence(response, &lease.info),
             request,
         })
     }
@@ -65,7 +65,7 @@ impl Exchange {
         to: &Destination,
     ) -> Option<Fault> {
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let framing = framing::framing_objection(response.headers());
+        let framing = framing::response_objection(response.headers());
         let unusable = if framing.is_some() {
             framing
         } else if switches && self.outgoing.upgrade.is_none() {
@@ -77,8 +77,8 @@ impl Exchange {
             let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, FaultKind::BadAnswer);
             return Some(fault.peer(lease.info.peer).detail(detail));
         }
-        hop_response::wants_credentials(response, &lease.info)
-            .or_else(|| to.asks_for_withheld_credentials(&self.outgoing.head.uri, response))
+        hop_response::credentials_fault(response, &lease.info)
+            .or_else(|| to.withheld_credentials_fault(&self.outgoing.head.uri, response))
     }
 }
 

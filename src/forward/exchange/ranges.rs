@@ -26,9 +26,9 @@ use crate::forward::{
 use crate::{config::HttpVersion, model::Target, track::TransferHandle};
 
 /// How long the response to a range request may take.
-const ANSWER: Duration = Duration::from_secs(15);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 /// The same on a connection that was idle before and may be dead.
-const ANSWER_OF_IDLE: Duration = Duration::from_secs(3);
+const IDLE_RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Everything needed to request a range.
 pub(crate) struct RangeRequests {
@@ -73,7 +73,7 @@ impl Exchange {
         let to = self.destination();
         let mut head = head.clone();
         to.set_destination_fields(&mut head.headers);
-        to.ask_for_plain(
+        to.request_identity_coding(
             &mut head.headers,
             &self.outgoing.head,
             &self.exchange_request,
@@ -112,13 +112,13 @@ impl RangeRequests {
             None => self.take_idle().await,
         };
         if let Some(lease) = idle
-            && let Ok(response) = self.ask(lease, &bytes, ANSWER_OF_IDLE).await
+            && let Ok(response) = self.send(lease, &bytes, IDLE_RESPONSE_TIMEOUT).await
         {
             return self.judge(response, &bytes);
         }
         // An idle connection may be dead; a new one shows whether the path works.
         let lease = self.connect().await?;
-        let response = self.ask(lease, &bytes, ANSWER).await?;
+        let response = self.send(lease, &bytes, RESPONSE_TIMEOUT).await?;
         self.judge(response, &bytes)
     }
 
@@ -131,7 +131,7 @@ impl RangeRequests {
         let failed = |fault: crate::model::Fault| RangeRefusal::Failed(fault.code());
         let reached = self
             .dial
-            .once(&self.forwarder, HttpVersion::Http1)
+            .dial_once(&self.forwarder, HttpVersion::Http1)
             .await
             .map_err(failed)?;
         let shared = &self.forwarder.shared;
@@ -144,24 +144,24 @@ impl RangeRequests {
             .lease(Arc::clone(&self.key), sender, info))
     }
 
-    async fn ask(
+    async fn send(
         &self,
         mut lease: Lease,
         bytes: &Range<u64>,
-        patience: Duration,
+        limit: Duration,
     ) -> Result<(Response<Incoming>, Lease), RangeRefusal> {
         let failed = |fault: crate::model::Fault| RangeRefusal::Failed(fault.code());
         let mut request = Request::new(RequestBody::in_memory(None, self.transfer.clone()));
         *request.method_mut() = self.head.method.clone();
         *request.headers_mut() = self.head.headers.clone();
         *request.extensions_mut() = self.head.extensions.clone();
-        let range_field = self.partial.ask_range(bytes, request.headers_mut());
+        let range_field = self.partial.request_range(bytes, request.headers_mut());
         range_field.map_err(failed)?;
         address::address(&mut request, &self.head.uri, &lease, &self.to).map_err(failed)?;
         lease.info.flood.watch(&mut request, None);
         let shared = &self.forwarder.shared;
-        lease.spawn(&shared.tasks, &shared.shutdown);
-        let sending = tokio::time::timeout(patience, send::send(&mut lease, request));
+        lease.spawn_driver(&shared.tasks, &shared.shutdown);
+        let sending = tokio::time::timeout(limit, send::send(&mut lease, request));
         match sending.await {
             Ok(Ok(response)) => Ok((response, lease)),
             Ok(Err(failed)) => Err(RangeRefusal::Failed(failed.error.to_string())),
@@ -176,7 +176,7 @@ impl RangeRequests {
         bytes: &Range<u64>,
     ) -> Result<RangeResponse, RangeRefusal> {
         let (status, fields): (StatusCode, &HeaderMap) = (response.status(), response.headers());
-        if let Some(objection) = framing::framing_objection(fields) {
+        if let Some(objection) = framing::response_objection(fields) {
             return Err(RangeRefusal::Refused(objection.into()));
         }
         if self.partial.is_range(bytes, status, fields) {

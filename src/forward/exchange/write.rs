@@ -29,10 +29,10 @@ impl Exchange {
         *request.headers_mut() = outgoing.head.headers.clone();
         *request.extensions_mut() = outgoing.head.extensions.clone();
         if let (Some(partial), Some(got)) = (&self.partial, self.got) {
-            partial.ask(got, request.headers_mut())?;
+            partial.request_rest(got, request.headers_mut())?;
         }
         to.set_destination_fields(request.headers_mut());
-        to.ask_for_plain(
+        to.request_identity_coding(
             request.headers_mut(),
             &outgoing.head,
             &self.exchange_request,

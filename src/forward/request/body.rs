@@ -50,7 +50,7 @@ pub(crate) struct RequestBody {
 enum BodySource {
     Client(Incoming),
     /// Read through a replay buffer.
-    Taped(ReplayReader),
+    Recorded(ReplayReader),
     Held(Bytes),
 }
 
@@ -112,7 +112,7 @@ impl RequestBody {
         transfer.expect_up(reader.size_hint().exact());
         let notes = Arc::<RequestNotes>::default();
         let body = Self {
-            source: Some(BodySource::Taped(reader)),
+            source: Some(BodySource::Recorded(reader)),
             transfer,
             notes: Arc::clone(&notes),
             gate,
@@ -146,8 +146,8 @@ impl RequestBody {
         }
         let size = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, Bytes::len) as u64;
         let mut frame = match read {
-            FrameOrigin::Again(frame) => frame,
-            FrameOrigin::Taken(frame) => {
+            FrameOrigin::Record(frame) => frame,
+            FrameOrigin::Client(frame) => {
                 let up = &self.transfer.counters().up;
                 up.fetch_add(size(&frame), Ordering::Relaxed);
                 frame
@@ -160,7 +160,7 @@ impl RequestBody {
         let over = match &self.source {
             None => true,
             Some(BodySource::Client(inner)) => inner.is_end_stream(),
-            Some(BodySource::Taped(reader)) => reader.is_end(),
+            Some(BodySource::Recorded(reader)) => reader.is_end(),
             Some(BodySource::Held(_)) => false,
         };
         if over {
@@ -228,9 +228,9 @@ impl Body for RequestBody {
         let polled = match &mut this.source {
             None => return Poll::Ready(None),
             Some(BodySource::Client(inner)) => Pin::new(inner).poll_frame(cx).map(|frame| {
-                frame.map(|frame| frame.map(FrameOrigin::Taken).map_err(BoxError::from))
+                frame.map(|frame| frame.map(FrameOrigin::Client).map_err(BoxError::from))
             }),
-            Some(BodySource::Taped(reader)) => match reader.poll_frame(cx) {
+            Some(BodySource::Recorded(reader)) => match reader.poll_frame(cx) {
                 // Whether the client is the cause decides the fault.
                 Poll::Ready(Some(Err(error @ ReplayError::ReplayBuffer))) => {
                     return Poll::Ready(Some(Err(error.into())));
@@ -266,7 +266,7 @@ impl Body for RequestBody {
         match &self.source {
             None => SizeHint::with_exact(0),
             Some(BodySource::Client(inner)) => inner.size_hint(),
-            Some(BodySource::Taped(reader)) => reader.size_hint(),
+            Some(BodySource::Recorded(reader)) => reader.size_hint(),
             Some(BodySource::Held(bytes)) => SizeHint::with_exact(bytes.len() as u64),
         }
     }

@@ -18,7 +18,7 @@ use tokio::time::Sleep;
 /// hyper sends the client `100 Continue` when its body is first read, so both sides wait for the same signal.
 pub(crate) struct Gate {
     state: Arc<Mutex<GateState>>,
-    patience: Pin<Box<Sleep>>,
+    timeout: Pin<Box<Sleep>>,
 }
 
 /// The other end of a [`Gate`].
@@ -41,7 +41,7 @@ pub(crate) enum BodyDecision {
 }
 
 /// How long to wait for a silent origin before the body is sent anyway.
-const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Gate {
     /// A closed gate and its key.
@@ -49,7 +49,7 @@ impl Gate {
         let state = Arc::<Mutex<GateState>>::default();
         let gate = Self {
             state: Arc::clone(&state),
-            patience: Box::pin(tokio::time::sleep(CONTINUE_PATIENCE)),
+            timeout: Box::pin(tokio::time::sleep(CONTINUE_TIMEOUT)),
         };
         (gate, GateKey(state))
     }
@@ -63,7 +63,7 @@ impl Gate {
             }
             state.waker = Some(cx.waker().clone());
         }
-        self.patience.as_mut().poll(cx).map(|()| BodyDecision::Send)
+        self.timeout.as_mut().poll(cx).map(|()| BodyDecision::Send)
     }
 }
 

@@ -102,7 +102,7 @@ impl OutgoingRequest {
         shutdown: &Shutdown,
     ) -> Result<(), Fault> {
         tokio::select! {
-            held = self.hold() => held?,
+            held = self.hold_small_body() => held?,
             () = shutdown.ended() => {
                 return Err(Fault::new(Leg::Client, Stage::SendingBody, FaultKind::Shutdown));
             }
@@ -117,14 +117,14 @@ impl OutgoingRequest {
     /// Reads a small body into memory where the request may be repeated, so that it can be.
     ///
     /// Fails where the client aborts.
-    async fn hold(&mut self) -> Result<(), Fault> {
+    async fn hold_small_body(&mut self) -> Result<(), Fault> {
         let Some(body) = self.body.take() else {
             return Ok(());
         };
         let small = body
             .size_hint()
             .upper()
-            .is_some_and(|size| size <= HELD_LIMIT);
+            .is_some_and(|size| size <= MAX_HELD);
         if self.bodiless || !small || self.gate.is_some() || !self.is_read_only() {
             self.body = Some(body);
             return Ok(());
@@ -153,7 +153,7 @@ impl OutgoingRequest {
     }
 
     /// True where the whole body is here and only the response is of interest: nothing has to be read from the client while it is sent.
-    pub(crate) fn is_at_hand(&self) -> bool {
+    pub(crate) fn is_in_memory(&self) -> bool {
         (self.bodiless || self.held.is_some()) && self.upgrade.is_none()
     }
 
@@ -219,7 +219,7 @@ impl OutgoingRequest {
 }
 
 /// The largest body held in memory.
-const HELD_LIMIT: u64 = 64 * 1024;
+const MAX_HELD: u64 = 64 * 1024;
 
 /// True for POSTs that only read: git's fetch (gitprotocol-http, "Smart Service git-upload-pack"), the LFS batch, whose response is a list
 /// of addresses, LFS verify, and the Hub's `paths-info`. Their clients write them at once, so holding them causes no delay.

@@ -67,12 +67,12 @@ impl PartialResponse {
     }
 
     /// Requests the bytes after the first `got`. Fails where there are none.
-    pub(crate) fn ask(&self, got: u64, request: &mut HeaderMap) -> Result<(), Fault> {
-        self.ask_range(&(got..self.length()), request)
+    pub(crate) fn request_rest(&self, got: u64, request: &mut HeaderMap) -> Result<(), Fault> {
+        self.request_range(&(got..self.length()), request)
     }
 
     /// Requests this range of its bytes. Fails where it is empty.
-    pub(crate) fn ask_range(
+    pub(crate) fn request_range(
         &self,
         bytes: &Range<u64>,
         request: &mut HeaderMap,
@@ -189,10 +189,10 @@ mod tests {
     fn the_rest_of_a_whole_response_is_asked_for_by_its_validator() {
         let part = part(200, &WHOLE).unwrap();
         let mut request = headers(&[("accept", "*/*")]);
-        part.ask(600, &mut request).unwrap();
+        part.request_rest(600, &mut request).unwrap();
         assert_eq!(request[RANGE], "bytes=600-999");
         assert_eq!(request[IF_RANGE], "\"v1\"");
-        assert!(part.ask(1000, &mut request).is_err());
+        assert!(part.request_rest(1000, &mut request).is_err());
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         )
         .unwrap();
         let mut request = HeaderMap::new();
-        part.ask(1, &mut request).unwrap();
+        part.request_rest(1, &mut request).unwrap();
         assert_eq!(request[RANGE], "bytes=401-499");
     }
 

@@ -31,12 +31,12 @@ use crate::{
 pub(crate) fn may_replay(head: &Parts, route: &Route) -> bool {
     let length = head.headers.get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let small = |length: u64| length <= SMALL && route.http == HttpVersion::Http2;
+    let small = |length: u64| length <= MAX_SMALL && route.http == HttpVersion::Http2;
     length.is_some_and(|length| route.replay && head.method == Method::PUT || small(length))
 }
 
 /// The largest body that is recorded for any method.
-const SMALL: u64 = 64 * 1024;
+const MAX_SMALL: u64 = 64 * 1024;
 
 /// A client's body and the record of what was received.
 pub(crate) struct Upload<B = Incoming>(Arc<Mutex<UploadState<B>>>);
@@ -60,9 +60,9 @@ pub(crate) struct ReplayReader<B = Incoming> {
 /// The source of a reader's frame.
 pub(crate) enum FrameOrigin {
     /// The client.
-    Taken(Frame<Bytes>),
+    Client(Frame<Bytes>),
     /// The record.
-    Again(Frame<Bytes>),
+    Record(Frame<Bytes>),
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Upload<B>
@@ -117,7 +117,7 @@ where
         let shared = &mut *shared;
         loop {
             if let Some(replay_buffer) = &mut shared.replay_buffer {
-                if let Err(lost) = ready!(replay_buffer.poll_settled(cx)) {
+                if let Err(lost) = ready!(replay_buffer.poll_ready(cx)) {
                     shared.drop_buffer(&lost);
                     continue;
                 }
@@ -126,7 +126,7 @@ where
                         return Poll::Ready(Some(Err(ReplayError::ReplayBuffer)));
                     };
                     self.at += bytes.len() as u64;
-                    return Poll::Ready(Some(Ok(FrameOrigin::Again(Frame::data(bytes)))));
+                    return Poll::Ready(Some(Ok(FrameOrigin::Record(Frame::data(bytes)))));
                 }
             } else if self.at < shared.received {
                 return Poll::Ready(Some(Err(ReplayError::ReplayBuffer)));
@@ -179,7 +179,7 @@ impl<B> UploadState<B> {
             // Trailers are not recorded; known clients upload without them.
             None => self.replay_buffer = None,
         }
-        FrameOrigin::Taken(frame)
+        FrameOrigin::Client(frame)
     }
 
     fn drop_buffer(&mut self, lost: &ReplayLoss) {

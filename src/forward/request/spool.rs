@@ -31,10 +31,10 @@ pub(crate) struct Budget {
 }
 
 /// Over all uploads, about this many bytes wait to be written to files.
-const GATHERED: usize = 2 << 20;
+const MAX_QUEUED: usize = 2 << 20;
 /// The smallest batch per write: a write involves two threads, which costs more than copying fewer bytes.
-const SMALLEST_BATCH: usize = 32 << 10;
-const LARGEST_BATCH: usize = 256 << 10;
+const MIN_BATCH: usize = 32 << 10;
+const MAX_BATCH: usize = 256 << 10;
 
 /// Bytes in use, and their limit.
 #[derive(Debug, Default)]
@@ -67,13 +67,13 @@ impl Budget {
 
     /// Bytes in use, in memory and in files.
     pub(crate) fn used(&self) -> [u64; 2] {
-        [&self.memory, &self.spool].map(|account| account.used.load(Ordering::Acquire))
+        [&self.memory, &self.spool].map(|quota| quota.used.load(Ordering::Acquire))
     }
 
     /// How many bytes of one upload are gathered for one write: fewer where many uploads write.
     fn batch(&self) -> usize {
         let files = self.files.load(Ordering::Relaxed).max(1);
-        (GATHERED / files).clamp(SMALLEST_BATCH, LARGEST_BATCH)
+        (MAX_QUEUED / files).clamp(MIN_BATCH, MAX_BATCH)
     }
 
     /// An unnamed file (`O_TMPFILE`), which only its holder can read.

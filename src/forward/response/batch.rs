@@ -45,16 +45,16 @@ impl BatchSource {
         {
             return response;
         }
-        let ahead = Some((self, BodyStart::default()));
-        response.map(|body| WatchedBody { body, ahead }.boxed_unsync())
+        let scan = Some((self, BodyStart::default()));
+        response.map(|body| WatchedBody { body, scan }.boxed_unsync())
     }
 
     /// Looks for a storage host; true when the search is over.
     fn find_storage(&self, seen: &[u8]) -> bool {
-        let Some(storage) = storage(seen, &self.api) else {
-            return seen.len() >= LONGEST;
+        let Some(storage_host) = storage_host(seen, &self.api) else {
+            return seen.len() >= MAX_SCANNED;
         };
-        let spare = SpareDial::to_named(&self.forwarder, &storage, self.reverse);
+        let spare = SpareDial::to_named(&self.forwarder, &storage_host, self.reverse);
         if let Some(spare) = spare {
             spare.open(Arc::clone(&self.forwarder));
         }
@@ -63,7 +63,7 @@ impl BatchSource {
 }
 
 /// The first object, with its header fields and a long signature, fits in here.
-const LONGEST: usize = 16 * 1024;
+const MAX_SCANNED: usize = 16 * 1024;
 
 /// The beginning of a response.
 #[derive(Default)]
@@ -76,10 +76,10 @@ struct BodyStart {
 impl BodyStart {
     /// True where a search is due.
     fn add(&mut self, data: &[u8]) -> bool {
-        let room = LONGEST.saturating_sub(self.bytes.len());
+        let room = MAX_SCANNED.saturating_sub(self.bytes.len());
         self.bytes.extend(data.iter().take(room));
         let length = self.bytes.len();
-        if length < self.next.min(LONGEST) || room == 0 {
+        if length < self.next.min(MAX_SCANNED) || room == 0 {
             return false;
         }
         self.next = length + (length / 2).max(256);
@@ -88,7 +88,7 @@ impl BodyStart {
 }
 
 /// The host of the first complete https `href` to a host other than `api`. Links to `api` itself (`verify`) need no further connection.
-fn storage(seen: &[u8], api: &Target) -> Option<Target> {
+fn storage_host(seen: &[u8], api: &Target) -> Option<Target> {
     let text = String::from_utf8_lossy(seen);
     let values = text.split("\"href\"").skip(1);
     let mut hosts = values.filter_map(|value| {
@@ -109,22 +109,22 @@ fn storage(seen: &[u8], api: &Target) -> Option<Target> {
 struct WatchedBody {
     body: ResponseBody,
     /// The bytes seen; `None` once the search is over.
-    ahead: Option<(BatchSource, BodyStart)>,
+    scan: Option<(BatchSource, BodyStart)>,
 }
 
 impl WatchedBody {
     fn scan(&mut self, data: &Bytes) {
-        let Some((batch, seen)) = &mut self.ahead else {
+        let Some((batch, seen)) = &mut self.scan else {
             return;
         };
         if (seen.add(data) || self.body.is_end_stream()) && batch.find_storage(&seen.bytes) {
-            self.ahead = None;
+            self.scan = None;
         }
     }
 
     /// The bytes since the last search may name it.
     fn scan_end(&mut self) {
-        if let Some((batch, seen)) = self.ahead.take() {
+        if let Some((batch, seen)) = self.scan.take() {
             batch.find_storage(&seen.bytes);
         }
     }
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn the_first_host_of_a_response_that_is_not_the_api_is_the_storage() {
         let api = Target::parse("hf.co", Some(443)).unwrap();
-        let of = |text: &str| storage(text.as_bytes(), &api).map(|target| target.to_string());
+        let of = |text: &str| storage_host(text.as_bytes(), &api).map(|target| target.to_string());
         let verify = r#"{"objects":[{"actions":{"verify":{"href":"https://hf.co/v"},"upload":"#;
         let upload = format!(r#"{verify}{{ "href" : "https://s3.test:8443/a?X=\"1"#);
         assert_eq!(of(verify), None);
@@ -186,8 +186,8 @@ mod tests {
     #[test]
     fn a_response_that_comes_byte_by_byte_is_looked_at_a_few_times() {
         let mut seen = BodyStart::default();
-        let looks = (0..2 * LONGEST).filter(|_| seen.add(b"\"")).count();
-        assert!((5..30).contains(&looks), "{looks}");
-        assert_eq!(seen.bytes.len(), LONGEST);
+        let scans = (0..2 * MAX_SCANNED).filter(|_| seen.add(b"\"")).count();
+        assert!((5..30).contains(&scans), "{scans}");
+        assert_eq!(seen.bytes.len(), MAX_SCANNED);
     }
 }

@@ -217,7 +217,7 @@ impl OriginBody {
                 }));
                 Ok(())
             }
-            event if drain::is_worth_it(&event) => {
+            event if drain::should_drain(&event) => {
                 self.failing = Some(Box::pin(fail(exchange, event, self.close_delimited)));
                 Ok(())
             }

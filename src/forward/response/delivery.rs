@@ -12,13 +12,13 @@ use crate::{
     track::{Transfer, TransferOutcome},
 };
 
-/// The first interval between two checks of the client's socket; it doubles up to [`LONGEST`].
-const FIRST: Duration = Duration::from_millis(10);
-const LONGEST: Duration = Duration::from_millis(160);
+/// The first interval between two checks of the client's socket; it doubles up to [`MAX_INTERVAL`].
+const FIRST_INTERVAL: Duration = Duration::from_millis(10);
+const MAX_INTERVAL: Duration = Duration::from_millis(160);
 /// hyper has written the last bytes after this time, or there was nothing to write.
-const WRITTEN: Duration = Duration::from_millis(200);
+const WRITE_TIME: Duration = Duration::from_millis(200);
 /// The longest wait on a connection with other requests, where gitferry cannot tell whose bytes wait.
-const SHARED: Duration = Duration::from_secs(1);
+const SHARED_LIMIT: Duration = Duration::from_secs(1);
 
 /// The last bytes of a response on their way to its client.
 pub(super) struct Delivery {
@@ -28,7 +28,7 @@ pub(super) struct Delivery {
     /// True for a client on this machine: bytes that were sent are in its socket, and the acknowledgement may be delayed by 40 ms.
     local: bool,
     since: Instant,
-    longest: Option<Duration>,
+    limit: Option<Duration>,
 }
 
 impl Delivery {
@@ -46,13 +46,13 @@ impl Delivery {
             before: socket.bytes_written(),
             local: client.address.ip().to_canonical().is_loopback(),
             since: Instant::now(),
-            longest: client.shared.then_some(SHARED),
+            limit: client.shared.then_some(SHARED_LIMIT),
             socket,
         };
         let shutdown = forwarder.shared.shutdown.clone();
         forwarder.shared.tasks.spawn(async move {
             let delivered = tokio::select! {
-                delivered = delivery.ended() => delivered,
+                delivered = delivery.wait() => delivered,
                 // An action against a client that does not read: the response itself is complete.
                 _ = transfer.stalled() => true,
                 () = shutdown.ended() => true,
@@ -64,8 +64,8 @@ impl Delivery {
     }
 
     /// Waits until the client has everything, or has disconnected.
-    async fn ended(&self) -> bool {
-        let mut pause = FIRST;
+    async fn wait(&self) -> bool {
+        let mut pause = FIRST_INTERVAL;
         loop {
             if self.is_complete() {
                 return true;
@@ -74,13 +74,13 @@ impl Delivery {
                 return false;
             }
             sleep(pause).await;
-            pause = LONGEST.min(pause * 2);
+            pause = MAX_INTERVAL.min(pause * 2);
         }
     }
 
     fn is_complete(&self) -> bool {
         let waited = self.since.elapsed();
-        if self.longest.is_some_and(|longest| waited > longest) {
+        if self.limit.is_some_and(|limit| waited > limit) {
             return true;
         }
         let flow = self.socket.detailed_flow();
@@ -89,7 +89,7 @@ impl Delivery {
             Some(unsent) => unsent > 0,
             None => flow.queued > 0,
         };
-        let written = flow.written > self.before || waited > WRITTEN;
+        let written = flow.written > self.before || waited > WRITE_TIME;
         written && !flow.blocked && !waits
     }
 }

@@ -13,34 +13,34 @@ use crate::{
 };
 
 /// How often the client's socket is checked.
-const EVERY: Duration = Duration::from_millis(10);
+const INTERVAL: Duration = Duration::from_millis(10);
 /// A client that reads nothing for this long gets no more.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// The wait on a connection with other requests, where gitferry cannot tell which bytes are unacknowledged.
-const PATIENCE_SHARED: Duration = Duration::from_secs(1);
+const SHARED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Waits until the client has received everything written to it, as long as it makes progress.
-pub(super) async fn drained(client: &TcpMonitor, shared: bool) {
-    let patience = if shared { PATIENCE_SHARED } else { PATIENCE };
+pub(super) async fn wait_until_acknowledged(client: &TcpMonitor, shared: bool) {
+    let limit = if shared { SHARED_TIMEOUT } else { TIMEOUT };
     let began = Instant::now();
     let mut acknowledged = (0, began);
     loop {
         // Sleep first: hyper writes what it has as soon as the body is pending.
-        sleep(EVERY).await;
+        sleep(INTERVAL).await;
         let flow = client.flow();
         let now = Instant::now();
         if flow.acknowledged() > acknowledged.0 {
             acknowledged = (flow.acknowledged(), now);
         }
         let since = if shared { began } else { acknowledged.1 };
-        if !flow.is_pending() || now.duration_since(since) > patience {
+        if !flow.is_pending() || now.duration_since(since) > limit {
             return;
         }
     }
 }
 
 /// True where the client must get the rest before the failure.
-pub(super) fn is_worth_it(event: &Event) -> bool {
+pub(super) fn should_drain(event: &Event) -> bool {
     matches!(event, Event::BrokeOff { fault, .. } if fault.leg != Leg::Client)
 }
 

@@ -83,7 +83,7 @@ impl ErrorFormat {
         if self == Self::ReceivePack
             && fault.unsent
             && let Some(body) = body
-            && wants_side_band(body).await
+            && accepts_side_band(body).await
         {
             return side_band(fault, &lines);
         }
@@ -161,7 +161,7 @@ fn status(fault: &Fault) -> StatusCode {
 
 /// Reads the request and checks whether its first line permits side-band responses (gitprotocol-pack, "Reference Update Request"): only then
 /// does git understand a 200 with packets.
-async fn wants_side_band(mut body: RequestBody) -> bool {
+async fn accepts_side_band(mut body: RequestBody) -> bool {
     let mut head = Vec::new();
     let mut taken = 0;
     let reading = async {

@@ -15,7 +15,7 @@ use hyper::{
 };
 use tokio_util::bytes::Bytes;
 
-use buffer::take_in;
+use buffer::buffer_body;
 
 use crate::forward::{
     credentials,
@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Fields that describe the original bytes.
-const OF_THE_BYTES: [HeaderName; 5] = [
+const BODY_FIELDS: [HeaderName; 5] = [
     TRAILER,
     HeaderName::from_static("content-md5"),
     HeaderName::from_static("digest"),
@@ -80,7 +80,7 @@ impl ResponseRewrite {
     /// Maps the URLs of the head; `sent` are the request's fields.
     pub(crate) fn head<B>(&self, response: &mut Response<B>, sent: &HeaderMap) {
         let status = response.status();
-        credentials::learn_challenge(&self.memory, &self.mapping, status);
+        credentials::record_challenge(&self.memory, &self.mapping, status);
         let findings = table::rewrite_head(&self.mapping, status, response.headers_mut());
         self.report_findings(&findings, sent);
     }
@@ -110,16 +110,16 @@ impl ResponseRewrite {
             return response;
         }
         let (mut head, body) = response.into_parts();
-        let (taken, place) = match take_in(body, coding, limits).await {
-            Ok(taken) => taken,
+        let (buffered, place) = match buffer_body(body, coding, limits).await {
+            Ok(buffered) => buffered,
             Err((why, body)) => {
                 self.report_skipped(rewrite, &why);
                 return Response::from_parts(head, body);
             }
         };
-        let rewritten = match decode(coding, &taken, limits.max_body).await {
+        let rewritten = match decode(coding, &buffered, limits.max_body).await {
             Ok(plain) => {
-                credentials::learn_batch(&self.memory, &self.mapping, &plain);
+                credentials::record_batch(&self.memory, &self.mapping, &plain);
                 rewrite
                     .rewrite_body(&self.mapping, &plain)
                     .map_err(|why| why.to_string())
@@ -130,14 +130,14 @@ impl ResponseRewrite {
             Ok((changed, findings)) => {
                 self.report_findings(&findings, &HeaderMap::new());
                 let Some(changed) = changed else {
-                    return Response::from_parts(head, full(hold_place(taken, place)));
+                    return Response::from_parts(head, full(hold_place(buffered, place)));
                 };
-                describe(&mut head.headers, changed.len());
+                set_framing(&mut head.headers, changed.len());
                 Response::from_parts(head, full(hold_place(Bytes::from(changed), place)))
             }
             Err(why) => {
                 self.report_skipped(rewrite, &why);
-                Response::from_parts(head, full(hold_place(taken, place)))
+                Response::from_parts(head, full(hold_place(buffered, place)))
             }
         }
     }
@@ -147,7 +147,7 @@ impl ResponseRewrite {
     }
 
     fn report_findings(&self, findings: &Findings, sent: &HeaderMap) {
-        credentials::learn_links(&self.memory, &self.mapping, findings, sent);
+        credentials::record_links(&self.memory, &self.mapping, findings, sent);
         if !findings.unserved.is_empty() {
             self.transfer.report_unserved_links(&findings.unserved);
         }
@@ -168,10 +168,10 @@ async fn decode(coding: Coding, body: &Bytes, limit: usize) -> Result<Bytes, Dec
 }
 
 /// Sets the framing of the new, uncompressed bytes. An ETag becomes weak, because the bytes differ but mean the same (RFC 9110, 8.8.1).
-fn describe(headers: &mut HeaderMap, length: usize) {
+fn set_framing(headers: &mut HeaderMap, length: usize) {
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     headers.remove(CONTENT_ENCODING);
-    for name in OF_THE_BYTES {
+    for name in BODY_FIELDS {
         headers.remove(name);
     }
     let weak = headers

@@ -20,7 +20,7 @@ use crate::forward::{
     forwarder::Forwarder,
     tunnel::first_flight::{FlightKind, LIMIT},
     tunnel::pump::pump,
-    upstream::attempt::{OriginStream, StreamUse, after_grant},
+    upstream::attempt::{OriginStream, StreamUse, blame_hop_after_grant},
     upstream::circuit,
     upstream::destination::UpstreamNeeds,
     upstream::plan::{PlanStep, UpstreamPlan},
@@ -158,7 +158,7 @@ impl Tunnel {
         loop {
             let fault = match self.await_first_byte(transfer, client).await {
                 FirstFlightEnd::Spoke(bytes) => {
-                    self.reached.target_reached();
+                    self.reached.note_target_reached();
                     self.plan.on_event(Event::Spoke).await?;
                     return Ok(bytes);
                 }
@@ -186,7 +186,7 @@ impl Tunnel {
         let mut fault = Fault::new(Leg::Origin, stage, kind).peer(self.reached.peer);
         fault.source = source.map(Into::into);
         match self.reached.hop && stage == Stage::Handshaking {
-            true => after_grant(fault),
+            true => blame_hop_after_grant(fault),
             false => fault,
         }
     }

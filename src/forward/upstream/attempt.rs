@@ -45,7 +45,7 @@ pub(crate) struct OriginStream {
 
 impl UpstreamDial<'_> {
     /// The dialled scheme and target: the mirror's, where there is one.
-    fn leads_to(&self) -> (Scheme, &Target) {
+    fn destination(&self) -> (Scheme, &Target) {
         match (self.purpose, &self.upstream.mirror) {
             (StreamUse::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
             (StreamUse::Requests(scheme), None) => (scheme, self.target),
@@ -56,7 +56,7 @@ impl UpstreamDial<'_> {
 
 impl OriginStream {
     /// The target itself has answered, so requests for it do not wait in a loop.
-    pub(crate) fn target_reached(&mut self) {
+    pub(crate) fn note_target_reached(&mut self) {
         if let Some(waiting) = self.waiting.take() {
             waiting.note_response();
         }
@@ -81,12 +81,12 @@ pub(crate) struct UpstreamDial<'a> {
 }
 
 /// Dials, and makes the TLS handshake where gitferry terminates TLS; reports each step to `transfer`, where there is one.
-pub(crate) async fn once(
+pub(crate) async fn dial_once(
     dial: &UpstreamDial<'_>,
     transfer: Option<&TransferHandle>,
 ) -> Result<OriginStream, Fault> {
     let upstream = dial.upstream;
-    let (scheme, target) = dial.leads_to();
+    let (scheme, target) = dial.destination();
     let hop = hop(&upstream.via, scheme, target).is_some();
     let progress = |stage| {
         if let Some(transfer) = transfer {
@@ -96,7 +96,7 @@ pub(crate) async fn once(
     if let Some(transfer) = transfer {
         transfer.set_through_hop(hop);
     }
-    let attempt = DialRequest {
+    let request = DialRequest {
         target,
         scheme,
         route: dial.route,
@@ -106,7 +106,7 @@ pub(crate) async fn once(
         trail: dial.trail,
         public_only: dial.public_only.filter(|_| upstream.mirror.is_none()),
     };
-    let connection = net::dial::dial(&upstream.via, &attempt).await?;
+    let connection = net::dial::dial(&upstream.via, &request).await?;
     if let Some(transfer) = transfer {
         transfer.set_peer(connection.peer);
         transfer.watch_origin(WatchedSocket::own(connection.tcp.monitor()));
@@ -126,10 +126,16 @@ pub(crate) async fn once(
         progress(Stage::Handshaking);
         let secured = secure(dial, target, reached.io, reached.peer).await;
         let silent = hop && reached.tcp.bytes_read() == greeted;
-        let secured = secured.map_err(|fault| if silent { after_grant(fault) } else { fault })?;
+        let secured = secured.map_err(|fault| {
+            if silent {
+                blame_hop_after_grant(fault)
+            } else {
+                fault
+            }
+        })?;
         reached.io = secured.io;
         reached.genuine = secured.genuine;
-        reached.target_reached();
+        reached.note_target_reached();
         reached.http = secured.http;
     }
     Ok(reached)
@@ -154,7 +160,7 @@ async fn secure(
 }
 
 /// A fault before the first byte after a hop's grant counts against the hop: some hops grant every request and connect afterwards (ss-local, v2ray).
-pub(crate) fn after_grant(fault: Fault) -> Fault {
+pub(crate) fn blame_hop_after_grant(fault: Fault) -> Fault {
     let what = match fault.kind {
         FaultKind::ClosedEarly | FaultKind::Reset => "closed it",
         FaultKind::TimedOut => "sent nothing",

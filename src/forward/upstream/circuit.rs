@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::forward::{
     forwarder::{Forwarder, Shared},
-    upstream::attempt::{StreamUse, UpstreamDial, once},
+    upstream::attempt::{StreamUse, UpstreamDial, dial_once},
     upstream::destination::UpstreamNeeds,
 };
 use crate::{
@@ -54,14 +54,14 @@ impl Drop for Trial {
 
 /// An attempt to reach a dead upstream; ends when dropped.
 #[derive(Debug)]
-pub(crate) struct DeadTried {
+pub(crate) struct DeadAttempt {
     health: Arc<Health>,
     host: Box<str>,
     upstream: Arc<str>,
     attempt: SoleAttempt,
 }
 
-impl Drop for DeadTried {
+impl Drop for DeadAttempt {
     fn drop(&mut self) {
         self.health
             .tried_sole(&self.host, &self.upstream, self.attempt);
@@ -181,7 +181,7 @@ impl CircuitScope<'_> {
     }
 
     /// The only upstream of this host did not return.
-    pub(crate) fn sole_died(
+    pub(crate) fn note_sole_death(
         self,
         shared: &Shared,
         upstream: &Upstream,
@@ -201,15 +201,15 @@ impl CircuitScope<'_> {
     }
 
     /// Permission to try the only upstream of this host although it is dead; `None` where another request tries it.
-    pub(crate) fn tries_dead(
+    pub(crate) fn try_dead(
         self,
         shared: &Shared,
         upstream: &Upstream,
         attempt: SoleAttempt,
-    ) -> Option<DeadTried> {
+    ) -> Option<DeadAttempt> {
         let host = self.host();
         let may = shared.health.tries_sole(&host, &upstream.label, attempt);
-        may.then(|| DeadTried {
+        may.then(|| DeadAttempt {
             health: Arc::clone(&shared.health),
             host: host.into(),
             upstream: upstream.label.clone(),
@@ -223,7 +223,7 @@ impl CircuitScope<'_> {
     }
 
     /// The upstream failed once for this host, perhaps by chance.
-    pub(crate) fn note_doubt(self, shared: &Shared, upstream: &Upstream, cause: &Cause) {
+    pub(crate) fn note_suspicion(self, shared: &Shared, upstream: &Upstream, cause: &Cause) {
         let host = self.host();
         let failure = self.failure(&host, upstream, cause);
         if let Some(change) = shared.health.suspected(failure, Instant::now()) {
@@ -299,7 +299,7 @@ impl CircuitScope<'_> {
         let connector = forwarder.connector.clone();
         let config = Arc::clone(&forwarder.config);
         let shared = forwarder.shared.clone();
-        let leave = self.trial(&shared, &upstream.label);
+        let trial = self.trial(&shared, &upstream.label);
         self.report_change(
             &shared,
             &upstream,
@@ -324,7 +324,7 @@ impl CircuitScope<'_> {
                 connector: &connector,
             };
             let dialled = tokio::select! {
-                dialled = once(&dial, None) => dialled,
+                dialled = dial_once(&dial, None) => dialled,
                 () = shared.shutdown.drained() => return,
             };
             match dialled {
@@ -344,7 +344,7 @@ impl CircuitScope<'_> {
                 // The circuit was closed meanwhile, or belongs to an earlier config: the result no longer counts.
                 Err(_) => {}
             }
-            drop(leave);
+            drop(trial);
         });
     }
 }

@@ -77,7 +77,7 @@ impl Destination {
     }
 
     /// Requests an uncompressed response where it will be rewritten. There are few such responses, and they are small.
-    pub(crate) fn ask_for_plain(
+    pub(crate) fn request_identity_coding(
         &self,
         headers: &mut HeaderMap,
         head: &Parts,
@@ -99,7 +99,7 @@ impl Destination {
     /// The fault of a response to a request for `uri` with which the mirror would obtain withheld credentials.
     ///
     /// If a 401 were passed on, git would erase the user's credentials, which are valid (git-credential, "reject").
-    pub(crate) fn asks_for_withheld_credentials<B>(
+    pub(crate) fn withheld_credentials_fault<B>(
         &self,
         uri: &Uri,
         response: &Response<B>,
@@ -227,7 +227,7 @@ mod tests {
         Destination::of(Scheme::Https, &target, Some(&upstream(credentials)))
     }
 
-    fn dressed(credentials: Option<ToMirror>) -> Vec<String> {
+    fn sent_fields(credentials: Option<ToMirror>) -> Vec<String> {
         let mut headers: HeaderMap = [AUTHORIZATION, COOKIE, HOST, ACCEPT]
             .into_iter()
             .map(|name| (name, HeaderValue::from_static("huggingface.co")))
@@ -241,14 +241,14 @@ mod tests {
 
     #[test]
     fn a_mirror_sees_no_credentials_unless_the_config_says_so() {
-        let withheld = dressed(Some(ToMirror::Withhold));
+        let withheld = sent_fields(Some(ToMirror::Withhold));
         assert_eq!(withheld.len(), 2, "{withheld:?}");
-        let passed = dressed(Some(ToMirror::Pass));
+        let passed = sent_fields(Some(ToMirror::Pass));
         assert_eq!(passed.len(), 4, "{passed:?}");
         for seen in [withheld, passed] {
             assert!(seen.contains(&"host: hf-mirror.com".to_owned()), "{seen:?}");
         }
-        let site = dressed(None);
+        let site = sent_fields(None);
         assert_eq!(site.len(), 4);
         assert!(
             site.contains(&"host: huggingface.co".to_owned()),
@@ -266,13 +266,13 @@ mod tests {
     #[test]
     fn what_needs_the_users_rights_goes_only_where_they_are_passed() {
         let [site, withholds, passes] = [None, Some(ToMirror::Withhold), Some(ToMirror::Pass)];
-        for (wants, fits) in [
+        for (needs, met) in [
             (UpstreamNeeds::Any, [true, true, true]),
             (UpstreamNeeds::Credentials("it acts"), [true, false, true]),
             (UpstreamNeeds::Site, [true, false, false]),
         ] {
-            let of = [site, withholds, passes].map(|kind| wants.is_met_by(&upstream(kind)));
-            assert_eq!(of, fits, "{wants:?}");
+            let of = [site, withholds, passes].map(|kind| needs.is_met_by(&upstream(kind)));
+            assert_eq!(of, met, "{needs:?}");
         }
     }
 
@@ -281,19 +281,19 @@ mod tests {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::UNAUTHORIZED;
         let uri = Uri::from_static("/");
-        let fault = to(Some(ToMirror::Withhold)).asks_for_withheld_credentials(&uri, &response);
+        let fault = to(Some(ToMirror::Withhold)).withheld_credentials_fault(&uri, &response);
         assert_eq!(
             fault.unwrap().code(),
             "origin/awaiting-head/credentials-withheld"
         );
         assert!(
             to(Some(ToMirror::Pass))
-                .asks_for_withheld_credentials(&uri, &response)
+                .withheld_credentials_fault(&uri, &response)
                 .is_none()
         );
         assert!(
             to(None)
-                .asks_for_withheld_credentials(&uri, &response)
+                .withheld_credentials_fault(&uri, &response)
                 .is_none()
         );
     }

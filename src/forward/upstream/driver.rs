@@ -76,22 +76,22 @@ impl Driver {
         self.connection.is_none()
     }
 
-    /// Polls `what`, which waits for something on this connection, and the connection as long as that makes progress.
+    /// Polls `work`, which waits for something on this connection, and the connection as long as that makes progress.
     pub(crate) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
-        mut what: impl FnMut(&mut Context<'_>) -> Poll<T>,
+        mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        self.wakes.begin(cx.waker());
+        self.wakes.begin_poll(cx.waker());
         let waker = self.waker.clone();
         let inner = &mut Context::from_waker(&waker);
         for _ in 0..ROUNDS {
-            if let Poll::Ready(value) = what(inner) {
+            if let Poll::Ready(value) = work(inner) {
                 self.wakes.state.store(IDLE, Ordering::Release);
                 return Poll::Ready(value);
             }
             self.advance(inner);
-            if self.wakes.ends() {
+            if self.wakes.end_round() {
                 return Poll::Pending;
             }
         }
@@ -121,7 +121,7 @@ impl Driver {
 }
 
 impl WakeState {
-    fn begin(&self, outer: &Waker) {
+    fn begin_poll(&self, outer: &Waker) {
         let mut kept = self.outer.lock().unwrap_or_else(PoisonError::into_inner);
         kept.clone_from(outer);
         drop(kept);
@@ -129,7 +129,7 @@ impl WakeState {
     }
 
     /// Ends a round; false where a wake-up came and another round is needed.
-    fn ends(&self) -> bool {
+    fn end_round(&self) -> bool {
         let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
         let ended = self.state.compare_exchange(POLLED, IDLE, set, fetch);
         if ended.is_err() {

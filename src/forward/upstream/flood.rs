@@ -27,13 +27,13 @@ use super::head_check::{HeadCheck, MALFORMED};
 use crate::forward::request::{body::RequestBody, gate::GateKey};
 
 /// The most interim responses of one request in a burst.
-const MOST_INTERIMS: u32 = 50;
+const MAX_INTERIMS: u32 = 50;
 /// After this time one more is allowed. Servers that keep a client waiting send one every few seconds.
-const INTERIM_PACE: Duration = Duration::from_secs(1);
+const REFILL_INTERVAL: Duration = Duration::from_secs(1);
 /// The most streams tracked; h2 opens 100 at once by default.
-const MOST_STREAMS: usize = 1024;
+const MAX_STREAMS: usize = 1024;
 
-const INTERIMS: &str =
+const TOO_MANY_INTERIMS: &str =
     "more than 50 interim responses (1xx) to one request, and more than one per second";
 
 /// Why a connection was ended, if it was. Clones refer to the same connection.
@@ -62,7 +62,7 @@ impl Flood {
         self.0.head_expected.store(true, Ordering::Release);
         let (flood, allowance) = (
             self.clone(),
-            Mutex::new(InterimAllowance::new(MOST_INTERIMS)),
+            Mutex::new(InterimAllowance::new(MAX_INTERIMS)),
         );
         hyper::ext::on_informational(request, move |interim| {
             if let (Some(gate), StatusCode::CONTINUE) = (&gate, interim.status()) {
@@ -70,7 +70,7 @@ impl Flood {
             }
             let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
             if !allowance.take(Instant::now()) {
-                flood.mark_exceeded(INTERIMS);
+                flood.mark_exceeded(TOO_MANY_INTERIMS);
             }
         });
     }
@@ -104,7 +104,7 @@ impl InterimAllowance {
     /// Uses one up; false where none is left.
     fn take(&mut self, now: Instant) -> bool {
         let since = *self.since.get_or_insert(now);
-        let passed = now.saturating_duration_since(since).as_secs() / INTERIM_PACE.as_secs();
+        let passed = now.saturating_duration_since(since).as_secs() / REFILL_INTERVAL.as_secs();
         if passed > 0 {
             let back = u32::try_from(passed).unwrap_or(u32::MAX);
             self.left = self.left.saturating_add(back).min(self.most);
@@ -248,11 +248,11 @@ impl FrameScanner {
         if kind == HEADERS && !ends {
             // The response's head is itself a HEADERS frame.
             let streams = self.streams.entry(stream);
-            let allowance = streams.or_insert_with(|| InterimAllowance::new(MOST_INTERIMS + 1));
+            let allowance = streams.or_insert_with(|| InterimAllowance::new(MAX_INTERIMS + 1));
             if !allowance.take(now) {
-                return Some(INTERIMS);
+                return Some(TOO_MANY_INTERIMS);
             }
-            if self.streams.len() > MOST_STREAMS {
+            if self.streams.len() > MAX_STREAMS {
                 self.streams.pop_first();
             }
         }
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn a_slow_server_may_send_an_interim_response_every_few_seconds_for_an_hour() {
         for (pace, most) in [(20, None), (1, None), (0, Some(50))] {
-            let mut allowance = InterimAllowance::new(MOST_INTERIMS);
+            let mut allowance = InterimAllowance::new(MAX_INTERIMS);
             let begun = Instant::now();
             let refused =
                 (0..3600).find(|n| !allowance.take(begun + Duration::from_secs(n * pace)));
@@ -311,7 +311,7 @@ mod tests {
     fn interim_responses_without_end_are_a_flood() {
         let interims: Vec<_> = (0..52).map(|_| frame(HEADERS, 4, 1, b"102")).collect();
         for step in [1, 10, 4096] {
-            assert_eq!(read(&interims, step), Some(INTERIMS));
+            assert_eq!(read(&interims, step), Some(TOO_MANY_INTERIMS));
         }
     }
 }

@@ -35,7 +35,7 @@ impl Http1 {
     }
 
     /// From here on a task drives it.
-    pub(crate) fn spawn(&mut self, tasks: &Tasks, shutdown: &Shutdown) {
+    pub(crate) fn spawn_driver(&mut self, tasks: &Tasks, shutdown: &Shutdown) {
         if let Some(driver) = self.driver.take() {
             driver.spawn(tasks, shutdown);
         }
@@ -92,10 +92,10 @@ impl Http1 {
 fn drive<T>(
     driver: &mut Option<Driver>,
     cx: &mut Context<'_>,
-    mut what: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
     match driver {
-        Some(driver) => driver.poll(cx, what),
-        None => what(cx),
+        Some(driver) => driver.poll(cx, work),
+        None => work(cx),
     }
 }

@@ -12,7 +12,7 @@ pub(crate) use background_dial::BackgroundDial;
 
 use crate::forward::{
     forwarder::Forwarder,
-    upstream::attempt::{OriginStream, UpstreamDial, once},
+    upstream::attempt::{OriginStream, UpstreamDial, dial_once},
     upstream::circuit,
     upstream::destination::UpstreamNeeds,
 };
@@ -103,7 +103,7 @@ impl UpstreamPlan {
     /// The first step.
     pub(crate) fn begin(&mut self, connection: ConnectionKind) -> PlanStep {
         let connect = self.attempts.begin(connection);
-        self.connects(connect)
+        self.connect_step(connect)
     }
 
     /// Reports `event` and returns the next step, at once or after a wait.
@@ -114,7 +114,7 @@ impl UpstreamPlan {
         loop {
             let wait = match step.command {
                 Command::Wait { until } => until,
-                Command::Connect(connect) => return Ok(self.connects(connect)),
+                Command::Connect(connect) => return Ok(self.connect_step(connect)),
                 Command::Send => return Ok(PlanStep::Send),
                 Command::Deliver => return Ok(PlanStep::Deliver),
                 Command::GiveUp(fault) => return Err(self.transfer.give_up(fault)),
@@ -166,14 +166,14 @@ impl UpstreamPlan {
 
     /// Dials once; fails with the event to report.
     pub(crate) async fn dial(&self, connect: ConnectCommand) -> Result<OriginStream, Event> {
-        let reach = async {
+        let dialling = async {
             match self.known_dead() {
                 None => self.dial_upstream(connect).await,
-                Some(known) => self.reach_dead(&known, connect).await,
+                Some(known) => self.dial_dead(&known, connect).await,
             }
         };
         tokio::select! {
-            reached = reach => reached.map_err(Event::DialFailed),
+            dialled = dialling => dialled.map_err(Event::DialFailed),
             () = self.forwarder.shared.shutdown.ended() => Err(self.shutdown()),
         }
     }
@@ -213,7 +213,7 @@ impl UpstreamPlan {
             http: self.http(connect),
             connector: &self.forwarder.connector,
         };
-        once(&dial, Some(&self.transfer)).await
+        dial_once(&dial, Some(&self.transfer)).await
     }
 
     fn http(&self, connect: ConnectCommand) -> HttpVersion {
@@ -282,7 +282,7 @@ impl UpstreamPlan {
             return if first { step } else { step.into_repeated() };
         }
         if self.attempts.is_death(&fault) {
-            scope.sole_died(&shared, &upstream, &fault, now);
+            scope.note_sole_death(&shared, &upstream, &fault, now);
         }
         Reaction::given_up(fault)
     }
@@ -306,7 +306,7 @@ impl UpstreamPlan {
         }
     }
 
-    fn connects(&mut self, connect: ConnectCommand) -> PlanStep {
+    fn connect_step(&mut self, connect: ConnectCommand) -> PlanStep {
         if connect.upstream > 0 {
             self.trial = None;
         }

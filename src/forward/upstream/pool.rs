@@ -4,7 +4,7 @@
 //! failed one was sent. Both decide whether a retry is safe.
 //!
 //! For each origin the pool keeps `idle_per_origin` connections, or as many as were recently in use at once, whichever is more: 64 parallel
-//! requests need 64 connections a moment later too. [`MOST_IDLE`] and the process's descriptor limit bound the sum over all origins.
+//! requests need 64 connections a moment later too. [`MAX_IDLE`] and the process's descriptor limit bound the sum over all origins.
 
 mod lease;
 mod store;
@@ -97,22 +97,22 @@ pub(crate) struct ConnectionInfo {
 pub(crate) struct Pool(Arc<PoolState>);
 
 /// How long a returned connection may take to become ready again.
-const SETTLE: Duration = Duration::from_millis(100);
+const READY_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long an unused connection is as good as a new one: servers wait longer than this for the first request.
-const SPARE_LIFE: Duration = Duration::from_secs(4);
+const SPARE_LIFETIME: Duration = Duration::from_secs(4);
 /// How long after a response its connection may carry the commands of `git push`. No server closes a connection this soon without
 /// announcing it in the response, and git alone would use the same connection.
-pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
+pub(crate) const RECENT: Duration = Duration::from_secs(1);
 /// How long a request waits for a connection that is being opened for it before it dials itself.
-const JOIN: Duration = Duration::from_secs(2);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most connections that are being opened, or were just opened, for requests that have not arrived.
-const MOST_SPARES: usize = 4;
+const MAX_SPARES: usize = 4;
 /// The most idle connections over all origins; fewer where the process may open few descriptors.
-const MOST_IDLE: usize = 512;
+const MAX_IDLE: usize = 512;
 
-/// A quarter of the descriptors, at most [`MOST_IDLE`]: active connections need the rest.
-fn most_idle() -> usize {
-    MOST_IDLE.min(rt::descriptors() / 4)
+/// A quarter of the descriptors, at most [`MAX_IDLE`]: active connections need the rest.
+fn max_idle() -> usize {
+    MAX_IDLE.min(rt::descriptors() / 4)
 }
 
 impl Pool {
@@ -120,7 +120,7 @@ impl Pool {
     pub(crate) fn new(limits: config::PoolConfig) -> Self {
         Self(Arc::new(PoolState {
             limits,
-            most: most_idle(),
+            max_idle: max_idle(),
             origins: Mutex::default(),
             opening: Mutex::default(),
             any_bound: AtomicBool::new(false),
@@ -162,7 +162,7 @@ impl Pool {
                 sender: idle.sender,
                 info: idle.info,
                 key: Arc::clone(key),
-                in_use: self.in_use(key),
+                in_use: self.guard(key),
             };
             if lease.sender.ready().await {
                 return Some(lease);
@@ -186,7 +186,7 @@ impl Pool {
     /// A lease on a new connection.
     pub(crate) fn lease(&self, key: Arc<Key>, sender: Sender, info: ConnectionInfo) -> Lease {
         let info = Arc::new(info);
-        let in_use = self.use_of(&key);
+        let in_use = self.begin_use(&key);
         if let Sender::Http2(shared) = &sender {
             let idle = Idle {
                 sender: Sender::Http2(shared.clone()),
@@ -232,7 +232,7 @@ impl Pool {
     /// Waits for the spare connection for `key` that is being opened, where no other request waits for it.
     pub(crate) async fn join(&self, key: &Arc<Key>) -> Option<Lease> {
         let opened = self.0.join_spare(key)?;
-        timeout(JOIN, opened.notified()).await.ok()?;
+        timeout(JOIN_TIMEOUT, opened.notified()).await.ok()?;
         self.take_spare(key).await
     }
 
@@ -242,12 +242,12 @@ impl Pool {
             sender: idle.sender,
             info: idle.info,
             key: Arc::clone(key),
-            in_use: self.use_of(key),
+            in_use: self.begin_use(key),
         };
         lease.sender.ready().await.then_some(lease)
     }
 
-    /// Permission to open a spare connection for `key`; `None` where one is idle or being opened, or where there are [`MOST_SPARES`] over all
+    /// Permission to open a spare connection for `key`; `None` where one is idle or being opened, or where there are [`MAX_SPARES`] over all
     /// origins.
     pub(crate) fn open_spare(&self, key: &Arc<Key>) -> Option<SpareOpening> {
         if self.0.limits.idle_per_origin == 0 || !self.0.begin_spare(key, Instant::now()) {
@@ -264,16 +264,16 @@ impl Pool {
         count(&self.0.lock())
     }
 
-    fn use_of(&self, key: &Arc<Key>) -> InUseGuard {
+    fn begin_use(&self, key: &Arc<Key>) -> InUseGuard {
         let mut origins = self.0.lock();
         let origin = origins.entry(Arc::clone(key)).or_default();
         origin.load.begin(Instant::now());
         drop(origins);
-        self.in_use(key)
+        self.guard(key)
     }
 
     /// Marks a connection as in use that the origin's count already includes.
-    fn in_use(&self, key: &Arc<Key>) -> InUseGuard {
+    fn guard(&self, key: &Arc<Key>) -> InUseGuard {
         InUseGuard {
             key: Arc::clone(key),
             pool: self.clone(),

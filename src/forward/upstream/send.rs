@@ -70,8 +70,8 @@ pub(crate) async fn open(
                 .adaptive_window(true)
                 .max_header_list_size(header_list(max_head))
                 // A connection that died silently is detected while requests wait on it, not by the timeout of the next one.
-                .keep_alive_interval(PING)
-                .keep_alive_timeout(PONG);
+                .keep_alive_interval(PING_INTERVAL)
+                .keep_alive_timeout(PING_TIMEOUT);
             let (sender, connection) = builder.handshake(io).await.map_err(fault)?;
             tasks.spawn(async move {
                 tokio::select! {
@@ -94,24 +94,24 @@ fn http1_builder(max_head: usize) -> http1::Builder {
         .allow_obsolete_multiline_headers_in_responses(true)
         .allow_spaces_after_header_name_in_responses(true)
         .ignore_invalid_headers_in_responses(true)
-        .max_headers(MOST_FIELDS)
+        .max_headers(MAX_FIELDS)
         .max_header_size(max_head)
         .max_buf_size(WRITE_BUFFER.max(max_head));
     builder
 }
 
 /// The most fields in a response.
-const MOST_FIELDS: usize = 1000;
+const MAX_FIELDS: usize = 1000;
 
 /// `max_head` as HTTP/2 counts it: each field costs 32 bytes in addition to its name and value (RFC 9113, section 6.5.2).
 fn header_list(max_head: usize) -> u32 {
-    u32::try_from(max_head.saturating_add(32 * MOST_FIELDS)).unwrap_or(u32::MAX)
+    u32::try_from(max_head.saturating_add(32 * MAX_FIELDS)).unwrap_or(u32::MAX)
 }
 
 /// How often an HTTP/2 origin is pinged while requests run.
-const PING: Duration = Duration::from_secs(20);
+const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// How long it may take to answer. Longer than most paths stand still; a stall is reported well before.
-const PONG: Duration = Duration::from_secs(60);
+const PING_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Faults reach the transfer through the request; this line is for the debug log.
 fn log_end(ended: Result<(), hyper::Error>, peer: SocketAddr) {
@@ -149,17 +149,17 @@ pub(crate) async fn send_watched(
     let stale = stale::watch(lease, repeatable);
     let info = Arc::clone(&lease.info);
     let mut sending = std::pin::pin!(send(lease, request));
-    let missed = tokio::select! {
+    let failure = tokio::select! {
         sent = &mut sending => return sent.map_err(|failed| NoResponse::Failed(Box::new(failed))),
         stall = transfer.stalled() => NoResponse::Stalled(stall),
         () = stale::wait_until_dead(stale) => NoResponse::Stale,
     };
     // A dead connection is dead for all its requests.
-    if !shared || matches!(missed, NoResponse::Stale) {
+    if !shared || matches!(failure, NoResponse::Stale) {
         info.tcp.end();
         let _ = tokio::time::timeout(RELEASE_LIMIT, sending).await;
     }
-    Err(missed)
+    Err(failure)
 }
 
 /// A request that got no response.

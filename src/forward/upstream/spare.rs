@@ -14,7 +14,7 @@ use crate::forward::{
         circuit::Probing,
         destination::Destination,
         plan::BackgroundDial,
-        pool::{AT_ONCE, ConnectionInfo, Key},
+        pool::{ConnectionInfo, Key, RECENT},
         send,
     },
 };
@@ -63,7 +63,7 @@ impl SpareDial {
         Some(Self {
             key: Arc::new(key),
             http: route.http,
-            dial: BackgroundDial::first(&route, upstream, target, probing),
+            dial: BackgroundDial::new(&route, upstream, target, probing),
         })
     }
 
@@ -73,7 +73,7 @@ impl SpareDial {
         let (shared, now) = (forwarder.shared.clone(), Instant::now());
         shared.tasks.clone().spawn(async move {
             tokio::select! {
-                () = sleep_until(now + AT_ONCE / 2) => {}
+                () = sleep_until(now + RECENT / 2) => {}
                 () = shared.shutdown.drained() => return,
             }
             if forwarder.pool.is_idle_since(&self.key, &info, now) {
@@ -92,7 +92,7 @@ impl SpareDial {
         shared.tasks.clone().spawn(async move {
             let max_head = forwarder.config.listen.max_head;
             let reach = async {
-                let reached = dial.once(&forwarder, http).await?;
+                let reached = dial.dial_once(&forwarder, http).await?;
                 send::open((&shared.tasks, &shared.shutdown), reached, max_head).await
             };
             let opened = tokio::select! {

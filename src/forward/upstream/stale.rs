@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How often the kernel is queried.
-const EVERY: Duration = Duration::from_millis(250);
+const INTERVAL: Duration = Duration::from_millis(250);
 
 /// Watches the connection of `lease` for the request about to be sent on it; `None` where the connection is new.
 pub(crate) fn watch(lease: &Lease, repeatable: bool) -> Option<StaleWatch> {
@@ -39,7 +39,7 @@ pub(crate) async fn wait_until_dead(watch: Option<StaleWatch>) {
         return std::future::pending().await;
     };
     loop {
-        sleep(EVERY).await;
+        sleep(INTERVAL).await;
         let flow = watch.tcp.detailed_flow();
         match watch.reuse.judge(flow, watch.began.elapsed()) {
             Liveness::Unknown => {}

@@ -58,7 +58,7 @@ impl ReplayBuffer {
         self.file.as_ref().map_or(0, SpoolFile::length)
     }
 
-    /// Adds bytes at the end, when [`ReplayBuffer::poll_settled`] is ready.
+    /// Adds bytes at the end, when [`ReplayBuffer::poll_ready`] is ready.
     ///
     /// Fails where they cannot be kept.
     pub(crate) fn append(&mut self, bytes: Bytes) -> Result<(), ReplayLoss> {
@@ -92,11 +92,11 @@ impl ReplayBuffer {
     /// Ready when there is room for more.
     ///
     /// Fails where the spool file cannot be written.
-    pub(crate) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReplayLoss>> {
+    pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReplayLoss>> {
         let Some(file) = &mut self.file else {
             return Poll::Ready(Ok(()));
         };
-        let settled = ready!(file.poll_settled(self.budget.batch(), cx));
+        let settled = ready!(file.poll_ready(self.budget.batch(), cx));
         Poll::Ready(settled.map_err(|error| {
             self.drop_file();
             ReplayLoss::Spool(error)
@@ -109,7 +109,7 @@ impl ReplayBuffer {
     pub(crate) fn poll_read(&mut self, at: u64, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         let lost = || io::ErrorKind::UnexpectedEof.into();
         match (at.checked_sub(self.in_memory), &mut self.file) {
-            (None, _) => Poll::Ready(self.remembered(at).ok_or_else(lost)),
+            (None, _) => Poll::Ready(self.bytes_in_memory(at).ok_or_else(lost)),
             (Some(at), Some(file)) => file.poll_read(at, cx),
             (Some(_), None) => Poll::Ready(Err(lost())),
         }
@@ -128,7 +128,7 @@ impl ReplayBuffer {
     }
 
     /// The bytes in memory from `at` to the end of its block.
-    fn remembered(&self, at: u64) -> Option<Bytes> {
+    fn bytes_in_memory(&self, at: u64) -> Option<Bytes> {
         let at = usize::try_from(at).ok()?;
         let (block, skip) = (at / BLOCK, at % BLOCK);
         match self.blocks.get(block) {

@@ -14,7 +14,7 @@ use std::{
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::bytes::Bytes;
 
-use super::SMALLEST_BATCH;
+use super::MIN_BATCH;
 
 /// A file, and the frames not yet written to it.
 #[derive(Debug)]
@@ -37,9 +37,9 @@ struct FrameBatch {
 }
 
 /// The size of one read.
-const CHUNK: u64 = 64 * 1024;
+const MAX_READ: u64 = 64 * 1024;
 /// The most frames gathered. A small frame may keep a large buffer in memory.
-const MOST_FRAMES: usize = 64;
+const MAX_FRAMES: usize = 64;
 
 impl SpoolFile {
     pub(super) fn new(file: File) -> Self {
@@ -67,14 +67,14 @@ impl SpoolFile {
     /// Ready when another frame can be appended: fewer than `batch` bytes wait or are being written.
     ///
     /// Fails where the file cannot be written.
-    pub(super) fn poll_settled(
+    pub(super) fn poll_ready(
         &mut self,
         batch: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        let full = self.queued.size >= batch || self.queued.list.len() >= MOST_FRAMES;
+        let full = self.queued.size >= batch || self.queued.list.len() >= MAX_FRAMES;
         // Where many uploads write, they do not gather frames meanwhile.
-        let waits = full || batch <= SMALLEST_BATCH;
+        let waits = full || batch <= MIN_BATCH;
         if let Some((write, frames)) = &mut self.writing {
             let done = match Pin::new(write).poll(cx) {
                 Poll::Ready(done) => flatten_join(done),
@@ -102,7 +102,7 @@ impl SpoolFile {
             let found = self.frame_from(usize::try_from(unwritten).unwrap_or(usize::MAX));
             return Poll::Ready(found.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()));
         }
-        let size = usize::try_from(CHUNK.min(self.written - at)).unwrap_or_default();
+        let size = usize::try_from(MAX_READ.min(self.written - at)).unwrap_or_default();
         let file = &self.file;
         let reading = self.reading.get_or_insert_with(|| {
             let file = Arc::clone(file);

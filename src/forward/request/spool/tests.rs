@@ -16,16 +16,16 @@ fn budget(directory: &Path, memory: u64, spool: u64) -> Arc<Budget> {
     Arc::new(budget)
 }
 
-async fn append(tape: &mut ReplayBuffer, bytes: &[u8]) -> Result<(), ReplayLoss> {
-    tape.append(Bytes::copy_from_slice(bytes))?;
-    poll_fn(|cx| tape.poll_settled(cx)).await
+async fn append(buffer: &mut ReplayBuffer, bytes: &[u8]) -> Result<(), ReplayLoss> {
+    buffer.append(Bytes::copy_from_slice(bytes))?;
+    poll_fn(|cx| buffer.poll_ready(cx)).await
 }
 
-async fn read_all(tape: &mut ReplayBuffer, mut at: u64) -> Vec<u8> {
+async fn read_all(buffer: &mut ReplayBuffer, mut at: u64) -> Vec<u8> {
     let mut all = Vec::new();
-    tape.rewind();
-    while at < tape.length() {
-        let bytes = poll_fn(|cx| tape.poll_read(at, cx)).await.unwrap();
+    buffer.rewind();
+    while at < buffer.length() {
+        let bytes = poll_fn(|cx| buffer.poll_read(at, cx)).await.unwrap();
         assert!(!bytes.is_empty());
         at += bytes.len() as u64;
         all.extend_from_slice(&bytes);
@@ -34,8 +34,8 @@ async fn read_all(tape: &mut ReplayBuffer, mut at: u64) -> Vec<u8> {
 }
 
 fn left(budget: &Budget) -> (u64, u64) {
-    let left = |account: &ByteQuota| {
-        account.limit.load(Ordering::Acquire) - account.used.load(Ordering::Acquire)
+    let left = |quota: &ByteQuota| {
+        quota.limit.load(Ordering::Acquire) - quota.used.load(Ordering::Acquire)
     };
     (left(&budget.memory), left(&budget.spool))
 }
@@ -44,7 +44,7 @@ fn left(budget: &Budget) -> (u64, u64) {
 async fn bytes_come_back_from_memory_and_file_from_every_place() {
     let directory = tempfile::tempdir().unwrap();
     let budget = budget(directory.path(), 100_000, 10_000_000);
-    let mut tape = ReplayBuffer::new(Arc::clone(&budget));
+    let mut buffer = ReplayBuffer::new(Arc::clone(&budget));
     let mut random = fastrand::Rng::with_seed(7);
     let mut written = Vec::new();
     for _ in 0..40 {
@@ -52,13 +52,13 @@ async fn bytes_come_back_from_memory_and_file_from_every_place() {
         let bytes: Vec<u8> = std::iter::repeat_with(|| random.u8(..))
             .take(size)
             .collect();
-        append(&mut tape, &bytes).await.unwrap();
+        append(&mut buffer, &bytes).await.unwrap();
         written.extend(bytes);
     }
-    assert_eq!(tape.length(), written.len() as u64);
+    assert_eq!(buffer.length(), written.len() as u64);
     for at in [0, 1, 65_536, written.len() / 2, written.len() - 1] {
         assert!(
-            read_all(&mut tape, at as u64).await == written[at..],
+            read_all(&mut buffer, at as u64).await == written[at..],
             "from {at}"
         );
     }
@@ -66,7 +66,7 @@ async fn bytes_come_back_from_memory_and_file_from_every_place() {
     assert!(memory < 30_000 && spool < 10_000_000, "{memory} {spool}");
     // The file has no name, so nothing can be left behind.
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
-    drop(tape);
+    drop(buffer);
     assert_eq!(left(&budget), (100_000, 10_000_000));
 }
 
@@ -74,24 +74,24 @@ async fn bytes_come_back_from_memory_and_file_from_every_place() {
 async fn a_replay_buffer_over_the_budget_says_so_and_returns_its_share() {
     let directory = tempfile::tempdir().unwrap();
     let budget = budget(directory.path(), 10, 10);
-    let mut tape = ReplayBuffer::new(Arc::clone(&budget));
-    append(&mut tape, b"12345678").await.unwrap();
-    append(&mut tape, b"12345678").await.unwrap();
+    let mut buffer = ReplayBuffer::new(Arc::clone(&budget));
+    append(&mut buffer, b"12345678").await.unwrap();
+    append(&mut buffer, b"12345678").await.unwrap();
     assert!(matches!(
-        append(&mut tape, b"123").await,
+        append(&mut buffer, b"123").await,
         Err(ReplayLoss::Budget)
     ));
     assert_eq!(left(&budget), (2, 2));
-    drop(tape);
+    drop(buffer);
     assert_eq!(left(&budget), (10, 10));
 }
 
 #[tokio::test]
 async fn a_spool_that_cannot_be_created_is_reported_and_costs_no_budget() {
     let budget = budget(Path::new("/proc/spool"), 0, 10);
-    let mut tape = ReplayBuffer::new(Arc::clone(&budget));
+    let mut buffer = ReplayBuffer::new(Arc::clone(&budget));
     assert!(matches!(
-        append(&mut tape, b"123").await,
+        append(&mut buffer, b"123").await,
         Err(ReplayLoss::Spool(_))
     ));
     assert_eq!(left(&budget), (0, 10));
@@ -101,14 +101,14 @@ async fn a_spool_that_cannot_be_created_is_reported_and_costs_no_budget() {
 async fn a_full_disk_is_reported_and_costs_no_budget() {
     let directory = tempfile::tempdir().unwrap();
     let budget = budget(directory.path(), 0, 1 << 20);
-    let mut tape = ReplayBuffer::new(Arc::clone(&budget));
-    tape.append(Bytes::from_static(b"123")).unwrap();
+    let mut buffer = ReplayBuffer::new(Arc::clone(&budget));
+    buffer.append(Bytes::from_static(b"123")).unwrap();
     // Every write to this device ends with ENOSPC (full(4)).
     let full = File::options().write(true).open("/dev/full").unwrap();
-    tape.file = Some(SpoolFile::new(full));
+    buffer.file = Some(SpoolFile::new(full));
     budget.spool.release(3);
     let lost = loop {
-        if let Err(lost) = append(&mut tape, &[1; LARGEST_BATCH]).await {
+        if let Err(lost) = append(&mut buffer, &[1; MAX_BATCH]).await {
             break lost;
         }
     };
@@ -122,13 +122,13 @@ async fn a_full_disk_is_reported_and_costs_no_budget() {
 #[tokio::test]
 async fn a_reader_that_was_dropped_in_the_middle_takes_nothing_from_the_next() {
     let directory = tempfile::tempdir().unwrap();
-    let mut tape = ReplayBuffer::new(budget(directory.path(), 0, 1_000_000));
+    let mut buffer = ReplayBuffer::new(budget(directory.path(), 0, 1_000_000));
     for byte in 0..4 {
-        append(&mut tape, &[byte; 100_000]).await.unwrap();
+        append(&mut buffer, &[byte; 100_000]).await.unwrap();
     }
     // The first reader requests a chunk and is dropped before it arrives.
-    let _ = tape.poll_read(150_000, &mut Context::from_waker(Waker::noop()));
-    let all = read_all(&mut tape, 0).await;
+    let _ = buffer.poll_read(150_000, &mut Context::from_waker(Waker::noop()));
+    let all = read_all(&mut buffer, 0).await;
     assert_eq!(all.len(), 400_000);
     assert!(
         all.chunks(100_000)
@@ -141,14 +141,16 @@ async fn a_reader_that_was_dropped_in_the_middle_takes_nothing_from_the_next() {
 #[tokio::test]
 async fn a_few_bytes_do_not_keep_the_buffer_that_they_came_in() {
     let directory = tempfile::tempdir().unwrap();
-    let mut tape = ReplayBuffer::new(budget(directory.path(), 100_000, 0));
-    let buffer = Bytes::from(vec![7; 1 << 20]);
+    let mut buffer = ReplayBuffer::new(budget(directory.path(), 100_000, 0));
+    let received = Bytes::from(vec![7; 1 << 20]);
     for at in 0..100 {
-        tape.append(buffer.slice(at * 100..(at + 1) * 100)).unwrap();
+        buffer
+            .append(received.slice(at * 100..(at + 1) * 100))
+            .unwrap();
     }
-    append(&mut tape, b"last").await.unwrap();
-    assert!(buffer.is_unique(), "the tape keeps it");
-    assert_eq!(read_all(&mut tape, 0).await.len(), 10_004);
+    append(&mut buffer, b"last").await.unwrap();
+    assert!(received.is_unique(), "the replay buffer keeps it");
+    assert_eq!(read_all(&mut buffer, 0).await.len(), 10_004);
 }
 
 #[test]

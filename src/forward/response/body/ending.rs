@@ -42,7 +42,7 @@ pub(super) async fn fail(
     close_delimited: bool,
 ) -> BoxError {
     let client = exchange.exchange_request.client.clone();
-    drain::drained(&client.tcp, client.shared).await;
+    drain::wait_until_acknowledged(&client.tcp, client.shared).await;
     let given_up = exchange.plan.give_up(event);
     if close_delimited
         && !client.shared

@@ -84,6 +84,6 @@ pub(super) fn spawn_if_large(inner: &Incoming, exchange: &Exchange, lease: &mut 
     let size = inner.size_hint().exact();
     if size.is_none_or(|size| size > SMALL) {
         let shared = &exchange.forwarder.shared;
-        lease.spawn(&shared.tasks, &shared.shutdown);
+        lease.spawn_driver(&shared.tasks, &shared.shutdown);
     }
 }

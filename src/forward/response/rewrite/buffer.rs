@@ -17,15 +17,15 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio_util::bytes::Bytes;
 
 /// A body above this size counts as large.
-const SMALL: u64 = 64 * 1024;
+const MAX_SMALL: u64 = 64 * 1024;
 
 /// The reason where no place became free.
 const NO_PLACE: &str = "too many large bodies are being rewritten";
 /// How long a body that holds a place may be silent.
-const PIECE: Duration = Duration::from_secs(20);
+const FRAME_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The whole body with its place; or the reason why not, and a body that still returns every byte and error.
-pub(crate) async fn take_in(
+pub(crate) async fn buffer_body(
     body: ResponseBody,
     coding: Coding,
     limits: &RewriteLimits,
@@ -42,38 +42,38 @@ pub(crate) async fn take_in(
     }
     let mut place = None;
     let mut rest = body;
-    let mut taken = Vec::new();
+    let mut buffered = Vec::new();
     let (why, then) = loop {
-        let large = taken.len() as u64 > SMALL;
+        let large = buffered.len() as u64 > MAX_SMALL;
         if large && place.is_none() {
             place = limits.place().await;
             if place.is_none() {
                 break (NO_PLACE.into(), None);
             }
         }
-        match next_of(&mut rest, large).await {
-            BodyEvent::Data(data) if taken.len() + data.len() <= limits.max_body => {
-                taken.extend_from_slice(&data);
+        match next_piece(&mut rest, large).await {
+            BodyEvent::Data(data) if buffered.len() + data.len() <= limits.max_body => {
+                buffered.extend_from_slice(&data);
             }
             BodyEvent::Data(data) => break (over(), Some(Ok(Frame::data(data)))),
-            BodyEvent::Left(why) => break (why, None),
+            BodyEvent::TimedOut(why) => break (why, None),
             BodyEvent::Broken(error) => {
                 break (format!("the body ended early: {error}"), Some(Err(error)));
             }
-            BodyEvent::All if coding == Coding::Identity || place.is_some() => {
-                return Ok((taken.into(), place));
+            BodyEvent::End if coding == Coding::Identity || place.is_some() => {
+                return Ok((buffered.into(), place));
             }
-            BodyEvent::All => {
+            BodyEvent::End => {
                 // A few compressed bytes may expand to many.
                 place = limits.place().await;
                 if place.is_none() {
                     break (NO_PLACE.into(), None);
                 }
-                return Ok((taken.into(), place));
+                return Ok((buffered.into(), place));
             }
         }
     };
-    let first = Some(Ok(Frame::data(taken.into())));
+    let first = Some(Ok(Frame::data(buffered.into())));
     let frames = first.into_iter().chain(then).collect();
     let resumed = BufferedBody {
         frames,
@@ -86,25 +86,27 @@ pub(crate) async fn take_in(
 /// The result of reading from a body.
 enum BodyEvent {
     Data(Bytes),
-    All,
-    Left(String),
+    End,
+    TimedOut(String),
     Broken(BoxError),
 }
 
 /// The next piece. A large body must not be silent too long, because others wait for its place.
-async fn next_of(body: &mut ResponseBody, large: bool) -> BodyEvent {
+async fn next_piece(body: &mut ResponseBody, large: bool) -> BodyEvent {
     loop {
         let frame = match large {
-            true => match tokio::time::timeout(PIECE, body.frame()).await {
+            true => match tokio::time::timeout(FRAME_TIMEOUT, body.frame()).await {
                 Ok(frame) => frame,
                 Err(_) => {
-                    return BodyEvent::Left(format!("no part of the body came within {PIECE:?}"));
+                    return BodyEvent::TimedOut(format!(
+                        "no part of the body came within {FRAME_TIMEOUT:?}"
+                    ));
                 }
             },
             false => body.frame().await,
         };
         match frame {
-            None => return BodyEvent::All,
+            None => return BodyEvent::End,
             Some(Err(error)) => return BodyEvent::Broken(error),
             // Trailers end a body; the rewritten body has a length and none.
             Some(Ok(frame)) => {

@@ -19,7 +19,7 @@ use crate::io::TcpMonitor;
 use crate::model::segments::{EARLY, Pace, PaceSample, SMALLEST, SegmentLimits, is_worth_it};
 
 /// The most memory that one download uses.
-const MEMORY_OF_ONE: u64 = 20 << 20;
+const MAX_MEMORY: u64 = 20 << 20;
 
 /// A large response that may be segmented.
 pub(crate) struct Candidate {
@@ -54,7 +54,7 @@ impl Candidate {
         let config = &exchange.forwarder.config.downloads;
         let limits = SegmentLimits {
             connections: config.segments,
-            memory: config.memory.min(MEMORY_OF_ONE),
+            memory: config.memory.min(MAX_MEMORY),
             begin_after: config.begin_after,
         };
         if length < 2 * SMALLEST || limits.connections < 2 || limits.memory < SMALLEST {
@@ -136,10 +136,10 @@ fn gaps(tcp: &TcpMonitor) -> u32 {
 
 /// The time between two checks of a download: a lost packet decides at the next one.
 fn interval(limits: &SegmentLimits) -> Duration {
-    (limits.begin_after / LOOKS).clamp(SHORTEST, LONGEST)
+    (limits.begin_after / CHECKS).clamp(MIN_INTERVAL, MAX_INTERVAL)
 }
 
 /// How often a download is checked within `begin_after`.
-const LOOKS: u32 = 16;
-const SHORTEST: Duration = Duration::from_millis(10);
-const LONGEST: Duration = Duration::from_millis(500);
+const CHECKS: u32 = 16;
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+const MAX_INTERVAL: Duration = Duration::from_millis(500);

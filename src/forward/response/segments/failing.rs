@@ -4,13 +4,13 @@ use std::{mem, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{HEAD_PATIENCE, Segmented};
+use super::{HEAD_SILENCE_LIMIT, Segmented};
 use crate::model::segments::{NextBytes, SMALLEST};
 
 /// How long a range that the client does not wait for may be silent.
-const PATIENCE: Duration = Duration::from_secs(15);
+const SILENCE_LIMIT: Duration = Duration::from_secs(15);
 /// Failed fetches in a row for which the client waited, before ranges are given up.
-const VAIN: u32 = 2;
+const MAX_WASTED: u32 = 2;
 
 impl Segmented {
     /// Ends the connections that are silent, first that of the range the client waits for.
@@ -32,8 +32,12 @@ impl Segmented {
                 continue;
             };
             let of_head = head.is_some() && self.plan.start_of(id) == head;
-            let patience = if of_head { HEAD_PATIENCE } else { PATIENCE };
-            if now.saturating_duration_since(since) >= patience {
+            let limit = if of_head {
+                HEAD_SILENCE_LIMIT
+            } else {
+                SILENCE_LIMIT
+            };
+            if now.saturating_duration_since(since) >= limit {
                 wasted_fetches |= of_head;
                 failed.push(id);
                 worker.end();
@@ -48,7 +52,7 @@ impl Segmented {
             let moved = mem::take(&mut self.since_wasted) >= SMALLEST;
             self.wasted_fetches = if moved { 1 } else { self.wasted_fetches + 1 };
         }
-        if self.wasted_fetches >= VAIN && self.broken.is_none() && !self.plan.is_given_up() {
+        if self.wasted_fetches >= MAX_WASTED && self.broken.is_none() && !self.plan.is_given_up() {
             self.give_up("the ranges are stalled");
         }
         self.stalled |= self.plan.is_given_up() && !was_given_up;

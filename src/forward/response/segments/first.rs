@@ -9,7 +9,7 @@ use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 use tokio_util::bytes::{Buf, Bytes};
 
-use super::{BodyError, HEAD_PATIENCE, Segmented, TICK};
+use super::{BodyError, HEAD_SILENCE_LIMIT, Segmented, TICK};
 
 /// How many bytes of the first connection are skipped at a time while ranges deliver.
 const TRICKLE: u64 = 16 << 10;
@@ -82,7 +82,7 @@ impl Segmented {
 
     /// If the first connection has no bytes for the client, ranges fetch its remaining part.
     pub(super) fn skip_first(&mut self, now: Instant) {
-        let waited = |since| now.saturating_duration_since(since) >= HEAD_PATIENCE;
+        let waited = |since| now.saturating_duration_since(since) >= HEAD_SILENCE_LIMIT;
         if self.first_waits.is_some_and(waited) && !self.plan.is_given_up() {
             self.first_waits = None;
             self.requests.transfer().segment_failed("nothing came");

@@ -34,7 +34,7 @@ use crate::forward::{
 use crate::model::segments::{NextBytes, SegmentLimits, Segments};
 
 /// How long the client may wait for a silent range before the range is fetched again: git-lfs gives up after 30 s.
-const HEAD_PATIENCE: Duration = Duration::from_secs(4);
+const HEAD_SILENCE_LIMIT: Duration = Duration::from_secs(4);
 /// How often that is checked.
 const TICK: Duration = Duration::from_secs(1);
 impl Candidate {

@@ -63,7 +63,7 @@ enum WorkerState {
 }
 
 /// How long discarding the rest of a response may take before its connection takes another range: about as long as a new one needs.
-const DISCARDING: Duration = Duration::from_secs(1);
+const DISCARD_LIMIT: Duration = Duration::from_secs(1);
 
 /// The result of polling a connection.
 pub(super) enum WorkerStep {
@@ -266,7 +266,7 @@ impl Worker {
         }
         let now = Instant::now();
         let pace = self.record.received as f64 / (now - self.begun).as_secs_f64();
-        let soon = (pace * DISCARDING.as_secs_f64()) as u64;
+        let soon = (pace * DISCARD_LIMIT.as_secs_f64()) as u64;
         self.state = match mem::replace(&mut self.state, WorkerState::Gone) {
             state @ WorkerState::Asking { size, .. } if size <= soon => state,
             WorkerState::Reading {
@@ -278,7 +278,7 @@ impl Worker {
             WorkerState::Reading {
                 left, lease, body, ..
             } if left <= soon => WorkerState::Draining {
-                until: now + 2 * DISCARDING,
+                until: now + 2 * DISCARD_LIMIT,
                 left,
                 lease,
                 body,

@@ -7,7 +7,7 @@ use crate::{
     forward::{
         forwarder::Forwarder,
         upstream::{
-            attempt::{OriginStream, UpstreamDial, once},
+            attempt::{OriginStream, UpstreamDial, dial_once},
             circuit,
         },
     },
@@ -34,7 +34,7 @@ impl BackgroundDial {
     }
 
     /// To `target` through `upstream`, without anything that an exchange has learned.
-    pub(crate) fn first(
+    pub(crate) fn new(
         route: &Arc<Route>,
         upstream: &Arc<Upstream>,
         target: &Target,
@@ -51,7 +51,7 @@ impl BackgroundDial {
     }
 
     /// Dials once; `http` limits the versions offered by ALPN.
-    pub(crate) async fn once(
+    pub(crate) async fn dial_once(
         &self,
         forwarder: &Forwarder,
         http: HttpVersion,
@@ -67,6 +67,6 @@ impl BackgroundDial {
             http,
             connector: &forwarder.connector,
         };
-        once(&dial, None).await
+        dial_once(&dial, None).await
     }
 }

@@ -23,30 +23,30 @@ impl UpstreamPlan {
     }
 
     /// Tries the dead upstream: this request waits for a moment, then the attempt continues in the background, unless one already does.
-    pub(super) async fn reach_dead(
+    pub(super) async fn dial_dead(
         &self,
         known: &DeadUpstream,
         connect: ConnectCommand,
     ) -> Result<OriginStream, Fault> {
         let dead = || known.fault(Instant::now());
-        let beside = self.background_dial().ok_or_else(dead)?;
-        let scope = beside.scope();
+        let background = self.background_dial().ok_or_else(dead)?;
+        let scope = background.scope();
         let shared = &self.forwarder.shared;
-        let short = scope.tries_dead(shared, &beside.upstream, SoleAttempt::Short);
+        let short = scope.try_dead(shared, &background.upstream, SoleAttempt::Short);
         let short = short.ok_or_else(dead)?;
         let (mut found, finding) = tokio::sync::oneshot::channel();
         let forwarder = Arc::clone(&self.forwarder);
         let http = self.http(connect);
         self.transfer.enter(Stage::Connecting);
         shared.tasks.spawn(async move {
-            let (shared, scope) = (&forwarder.shared, beside.scope());
-            let mut dialling = std::pin::pin!(beside.once(&forwarder, http));
+            let (shared, scope) = (&forwarder.shared, background.scope());
+            let mut dialling = std::pin::pin!(background.dial_once(&forwarder, http));
             let mut long = None;
             let dialled = loop {
                 tokio::select! {
                     dialled = &mut dialling => break dialled,
                     () = found.closed(), if long.is_none() => {
-                        long = scope.tries_dead(shared, &beside.upstream, SoleAttempt::Long);
+                        long = scope.try_dead(shared, &background.upstream, SoleAttempt::Long);
                         if long.is_none() {
                             return;
                         }
@@ -55,7 +55,7 @@ impl UpstreamPlan {
                 }
             };
             if dialled.is_ok() {
-                scope.note_sole_success(shared, &beside.upstream);
+                scope.note_sole_success(shared, &background.upstream);
             }
             let _ = found.send(dialled);
         });

@@ -27,7 +27,7 @@ impl UpstreamPlan {
             }
             Lesson::Whole => scope.note_success(shared, upstream, Success::Whole),
             Lesson::Failed(cause) => scope.note_failure(shared, upstream, cause),
-            Lesson::Doubtful(cause) => scope.note_doubt(shared, upstream, cause),
+            Lesson::Doubtful(cause) => scope.note_suspicion(shared, upstream, cause),
         }
         if matches!(lesson, Lesson::Failed(_) | Lesson::Doubtful(_)) {
             self.trial = None;

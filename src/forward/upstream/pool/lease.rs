@@ -68,9 +68,9 @@ impl Lease {
     }
 
     /// From here on a task drives the connection: the work is long or bidirectional.
-    pub(crate) fn spawn(&mut self, tasks: &Tasks, shutdown: &Shutdown) {
+    pub(crate) fn spawn_driver(&mut self, tasks: &Tasks, shutdown: &Shutdown) {
         match &mut self.sender {
-            Sender::Http1(http1) => http1.spawn(tasks, shutdown),
+            Sender::Http1(http1) => http1.spawn_driver(tasks, shutdown),
             // It already has a task.
             Sender::Http2(_) => {}
         }

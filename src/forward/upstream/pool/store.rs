@@ -11,13 +11,13 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{AT_ONCE, ConnectionInfo, Key, MOST_SPARES, SETTLE, SPARE_LIFE, Sender};
+use super::{ConnectionInfo, Key, MAX_SPARES, READY_TIMEOUT, RECENT, SPARE_LIFETIME, Sender};
 use crate::{config, model::recent_peak::RecentPeak};
 
 pub(super) struct PoolState {
     pub(super) limits: config::PoolConfig,
     /// The limit on idle connections over all origins.
-    pub(super) most: usize,
+    pub(super) max_idle: usize,
     pub(super) origins: Mutex<PoolEntries>,
     /// The keys of spare connections that are being opened.
     pub(super) opening: Mutex<Vec<PendingSpare>>,
@@ -67,7 +67,7 @@ impl PoolState {
         let origin = origins.entry(Arc::clone(key)).or_default();
         origin.idle.push(idle);
         origin.trim(self.limits.idle_per_origin, now);
-        if count(&origins) > self.most {
+        if count(&origins) > self.max_idle {
             drop_oldest(&mut origins);
         }
     }
@@ -109,7 +109,7 @@ impl PoolState {
         let mut origins = self.lock();
         let list = &mut origins.get_mut(key)?.idle;
         let is_recent =
-            |idle: &Idle| !idle.unused && idle.age(now) <= AT_ONCE && !idle.sender.is_closed();
+            |idle: &Idle| !idle.unused && idle.age(now) <= RECENT && !idle.sender.is_closed();
         let at = list.iter().rposition(is_recent)?;
         Some(list.remove(at))
     }
@@ -132,7 +132,7 @@ impl PoolState {
             .is_some_and(|origin| origin.spare(now).is_some());
         if exists
             || opening.iter().any(|begun| begun.key == *key)
-            || kept.count() + opening.len() >= MOST_SPARES
+            || kept.count() + opening.len() >= MAX_SPARES
         {
             return false;
         }
@@ -196,7 +196,7 @@ impl PoolState {
 impl Idle {
     /// True where no request was sent on it and it is too recent to have died.
     pub(super) fn is_as_new(&self, now: Instant) -> bool {
-        self.unused && self.age(now) <= SPARE_LIFE
+        self.unused && self.age(now) <= SPARE_LIFETIME
     }
 
     fn age(&self, now: Instant) -> Duration {
@@ -212,7 +212,9 @@ impl Sender {
                 Self::Http2(sender) => sender.ready().await.is_ok(),
             }
         };
-        tokio::time::timeout(SETTLE, ready).await.unwrap_or(false)
+        tokio::time::timeout(READY_TIMEOUT, ready)
+            .await
+            .unwrap_or(false)
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -65,7 +65,7 @@ async fn a_spare_that_nobody_used_for_long_is_watched_like_a_reused_connection()
     assert!(pool.open_spare(&key).is_none(), "one is being opened");
     opening.insert(Sender::Http1(sender), info);
     assert!(pool.open_spare(&key).is_none(), "one waits");
-    tokio::time::advance(SPARE_LIFE + Duration::from_secs(1)).await;
+    tokio::time::advance(SPARE_LIFETIME + Duration::from_secs(1)).await;
     assert!(pool.open_spare(&key).is_some());
     let lease = pool.take(&key).await.unwrap();
     assert!(lease.reused, "it may have died meanwhile");
