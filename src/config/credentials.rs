@@ -76,7 +76,7 @@ fn password(section: &Section<'_, '_>, variables: Variables<'_>) -> Option<Secre
                 let message = format!("the variable `{variable}` is empty");
                 section.at("password_env").problem(message, None);
             }
-            Some(Secret::new(value).read_from(SecretSource::Variable(variable.into())))
+            Some(Secret::new(value).with_source(SecretSource::Variable(variable.into())))
         }
         (None, None) => None,
     }
@@ -96,7 +96,7 @@ fn password_from(section: &Section<'_, '_>, path: &Path) -> Option<Secret> {
                 // Another program may be writing it.
                 place.problem(format!("{} is empty", path.display()), None);
             }
-            Some(Secret::new(text).read_from(SecretSource::File(path.to_owned())))
+            Some(Secret::new(text).with_source(SecretSource::File(path.to_owned())))
         }
         Err(error) => {
             let message = format!("`{}`: cannot read {}: {error}", place.key, path.display());

@@ -101,7 +101,7 @@ pub(crate) fn withhold(
     for name in &names {
         let admits = |value: &[u8]| {
             let field = name.as_str();
-            memory.admits(Credential { field, value }, &origin, now)
+            memory.permit_use(Credential { field, value }, &origin, now)
         };
         let changed = retain(headers, name, |value| match *name == COOKIE {
             true => {
@@ -164,7 +164,7 @@ pub(crate) fn record_links(
 ) {
     let from = (mapping.scheme, mapping.target.clone());
     for to in &findings.links {
-        memory.redirects(&from, to, credentials(sent), Instant::now());
+        memory.note_redirect(&from, to, credentials(sent), Instant::now());
     }
 }
 
@@ -207,7 +207,7 @@ pub(crate) fn record_batch(memory: &CredentialMemory, mapping: &Mapping, body: &
         let (field, value) = (name.as_str(), value.as_bytes());
         (Credential { field, value }, origin.clone())
     });
-    memory.grants(granted, Instant::now());
+    memory.note_grants(granted, Instant::now());
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub(super) async fn refusal(forwarder: &Forwarder, client: &ClientConn) -> Optio
         }
         SocketOwner::Unknown(why) => return denied(Denial::UnknownUser, why.into()),
     };
-    let why = match listen.access.admits(uid, *OWN_USER) {
+    let why = match listen.access.admission(uid, *OWN_USER) {
         Admission::Serve => return None,
         Admission::Refuse => "is not among the `users` that `[listen]` serves".to_owned(),
         Admission::AskGroups => match forwarder.shared.groups.of(uid).await {

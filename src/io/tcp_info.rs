@@ -72,7 +72,7 @@ impl Tcp {
             read: self.bytes_read(),
             written,
             queued: queued.unwrap_or(0),
-            told: queued.is_some(),
+            reports_acks: queued.is_some(),
             blocked: self.is_blocked(),
             kernel: None,
         }
@@ -317,7 +317,7 @@ mod tests {
         near.read_exact(&mut [0; 2]).await.unwrap();
         let flow = near.detailed_flow();
         assert_eq!((flow.read, flow.acknowledged(), flow.queued), (2, 5, 0));
-        assert!(flow.told && !flow.is_pending());
+        assert!(flow.reports_acks && !flow.is_pending());
         let kernel = flow.kernel.unwrap();
         assert!(
             kernel.mss > 500 && kernel.pmtu > 500 && kernel.rto_ms >= 200,

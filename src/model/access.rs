@@ -58,7 +58,7 @@ impl Access {
     }
 
     /// Whether `uid` may use a daemon that runs as `own`.
-    pub(crate) fn admits(&self, uid: u32, own: u32) -> Admission {
+    pub(crate) fn admission(&self, uid: u32, own: u32) -> Admission {
         if uid == 0 || uid == own || self.users.iter().any(|user| user.id == uid) {
             Admission::Serve
         } else if self.groups.is_empty() {
@@ -88,17 +88,17 @@ mod tests {
     #[test]
     fn the_daemons_own_user_and_root_are_served_and_nobody_else_unless_named() {
         let mut access = Access::default();
-        assert_eq!(access.admits(1000, 1000), Admission::Serve);
-        assert_eq!(access.admits(0, 1000), Admission::Serve);
-        assert_eq!(access.admits(1001, 1000), Admission::Refuse);
+        assert_eq!(access.admission(1000, 1000), Admission::Serve);
+        assert_eq!(access.admission(0, 1000), Admission::Serve);
+        assert_eq!(access.admission(1001, 1000), Admission::Refuse);
         assert!(!access.is_explicit());
         access.users.push(account(1001));
-        assert_eq!(access.admits(1001, 1000), Admission::Serve);
-        assert_eq!(access.admits(1002, 1000), Admission::Refuse);
+        assert_eq!(access.admission(1001, 1000), Admission::Serve);
+        assert_eq!(access.admission(1002, 1000), Admission::Refuse);
         access.groups.push(account(50));
-        assert_eq!(access.admits(1002, 1000), Admission::AskGroups);
+        assert_eq!(access.admission(1002, 1000), Admission::AskGroups);
         assert!(access.admits_member(&[4, 50]));
         assert!(!access.admits_member(&[4, 51]));
-        assert_eq!(access.admits(1000, 1000), Admission::Serve);
+        assert_eq!(access.admission(1000, 1000), Admission::Serve);
     }
 }

@@ -102,43 +102,43 @@ impl Attempts {
             Event::Waited => self.connect(),
             Event::Reused => self.send(ConnectionKind::Idle),
             Event::Dialled => self.send(ConnectionKind::New),
-            Event::DialFailed(fault) => self.failed(fault.sent(false), now, jitter),
-            Event::Failed { fault, request } => self.send_failed(fault, request, now, jitter),
+            Event::DialFailed(fault) => self.on_failure(fault.with_unsent(true), now, jitter),
+            Event::Failed { fault, request } => self.on_send_failure(fault, request, now, jitter),
             Event::Stalled { fault, request } => {
                 let again = self.on_stall == Action::Failover && request.may_repeat();
-                self.failed(fault.sent(!again), now, jitter)
+                self.on_failure(fault.with_unsent(again), now, jitter)
             }
             Event::Unusable { fault, request } => {
-                self.failed(fault.sent(!request.may_repeat()), now, jitter)
+                self.on_failure(fault.with_unsent(request.may_repeat()), now, jitter)
             }
             Event::Refused(fault) => self.give_up(fault, None),
-            Event::Response(response) => self.responded(&response, now, jitter),
+            Event::Response(response) => self.on_response(&response, now, jitter),
             Event::Spoke => self.deliver(Some(Lesson::Works), now),
-            Event::Unheld => self.deliver(None, now),
+            Event::ReplayGone => self.deliver(None, now),
             Event::BrokeOff {
                 fault,
                 got,
                 resumable,
-            } => self.broke_off(fault, (got, resumable), now, jitter),
+            } => self.on_broken_response(fault, (got, resumable), now, jitter),
             Event::Shutdown(stage) => self.give_up(event::shutdown(stage), None),
         }
     }
 
     /// The response, or the tunnel, is complete.
-    pub(crate) fn completed(&mut self) -> Option<(usize, Lesson)> {
+    pub(crate) fn complete(&mut self) -> Option<(usize, Lesson)> {
         let delivering = matches!(self.state, AttemptsState::Delivering { .. });
         self.state = AttemptsState::Over;
-        delivering.then_some((self.at, Lesson::Whole))
+        delivering.then_some((self.at, Lesson::Complete))
     }
 
     /// Allows one attempt only: the upstream is known to be dead.
-    pub(crate) fn only_once(&mut self) {
+    pub(crate) fn limit_to_one_attempt(&mut self) {
         self.policy.attempts = 1;
     }
 
     /// True where the exchange may wait for its upstream instead of ending with `fault`: the fault may pass, the upstream is the only one,
     /// and the request may be repeated. Never true once a response is delivered: a download's own progress bounds its attempts.
-    pub(crate) fn may_be_patient(&self, fault: &Fault) -> bool {
+    pub(crate) fn may_wait_for_upstream(&self, fault: &Fault) -> bool {
         let passing = matches!(
             fault.kind.outlook(),
             Outlook::Passing | Outlook::Slow | Outlook::Doubtful
@@ -148,7 +148,7 @@ impl Attempts {
     }
 
     /// True where `fault` proves that the only upstream is dead. Resets and refusals by a hop do not prove it: they come and go.
-    pub(crate) fn is_death(&self, fault: &Fault) -> bool {
+    pub(crate) fn proves_upstream_dead(&self, fault: &Fault) -> bool {
         let dead = match fault.kind.outlook() {
             Outlook::Slow | Outlook::Doubtful => true,
             Outlook::Passing => fault.kind == FaultKind::Unreachable,
@@ -158,7 +158,7 @@ impl Attempts {
     }
 
     /// Waits and tries again, or gives up with `fault` where the wait would not end before `until`.
-    pub(crate) fn be_patient(
+    pub(crate) fn wait_for_upstream(
         &mut self,
         fault: Fault,
         until: Instant,
@@ -219,7 +219,7 @@ impl Attempts {
         Reaction::of(Command::Send)
     }
 
-    fn send_failed(
+    fn on_send_failure(
         &mut self,
         fault: Fault,
         request: RequestState,
@@ -231,14 +231,14 @@ impl Attempts {
         let died = idle && (hung_up || fault.is_stale());
         if died && request.may_repeat() && fault.leg != Leg::Client {
             self.on_this = self.on_this.saturating_sub(1);
-            let note = Note::IdleConnectionDied(fault.sent(false));
-            return self.connect().noting(note);
+            let note = Note::IdleConnectionDied(fault.with_unsent(true));
+            return self.connect().with_note(note);
         }
-        self.failed(fault.sent(!request.may_repeat()), now, jitter)
+        self.on_failure(fault.with_unsent(request.may_repeat()), now, jitter)
     }
 
     /// An attempt failed; `fault` says whether another one could act twice.
-    fn failed(&mut self, fault: Fault, now: Instant, jitter: f64) -> Reaction {
+    fn on_failure(&mut self, fault: Fault, now: Instant, jitter: f64) -> Reaction {
         self.http1 |= fault.wants_http1();
         if suspects_large_segments(&fault) && !self.small_segments {
             self.small_segments = true;
@@ -290,7 +290,7 @@ impl Attempts {
 
     fn wait(&mut self, until: Instant, fault: Fault) -> Reaction {
         self.state = AttemptsState::Connecting;
-        Reaction::of(Command::Wait { until }).noting(Note::Fault(fault))
+        Reaction::of(Command::Wait { until }).with_note(Note::Fault(fault))
     }
 
     fn next_upstream(&mut self, fault: Fault, lesson: Option<(usize, Lesson)>) -> Reaction {
@@ -298,7 +298,7 @@ impl Attempts {
         self.on_this = 0;
         Reaction {
             lesson,
-            ..self.connect().noting(Note::Fault(fault))
+            ..self.connect().with_note(Note::Fault(fault))
         }
     }
 

@@ -68,13 +68,13 @@ fn fill(first: &str, indent: usize, text: &str, width: usize, long: LongWord) ->
 }
 
 /// A text for people, in lines of at most `width` columns.
-pub(crate) struct Page {
+pub(crate) struct TextBuilder {
     text: String,
     width: usize,
     heading: Option<&'static str>,
 }
 
-impl Page {
+impl TextBuilder {
     /// An empty page.
     pub(crate) const fn new(width: usize) -> Self {
         Self {
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_heading_without_lines_is_left_out() {
-        let mut page = Page::new(7);
+        let mut page = TextBuilder::new(7);
         page.words(2, "aa bb cc");
         page.heading("none");
         page.heading("some");

@@ -55,7 +55,7 @@ struct CredentialUses {
 impl CredentialMemory {
     /// True where `credential` may go to `origin`: it was used there before, the origin has asked for credentials, or no redirect led there
     /// from an origin where it was used. Remembers a permitted use.
-    pub(crate) fn admits(
+    pub(crate) fn permit_use(
         &self,
         credential: Credential<'_>,
         origin: &CredentialOrigin,
@@ -78,7 +78,7 @@ impl CredentialMemory {
 
     /// The origin `from` redirects a client to `to`, in its response to a request with `credentials`. An origin that had redirected the
     /// client to `from` has then redirected it to `to` as well.
-    pub(crate) fn redirects<'c>(
+    pub(crate) fn note_redirect<'c>(
         &self,
         from: &CredentialOrigin,
         to: &CredentialOrigin,
@@ -110,7 +110,7 @@ impl CredentialMemory {
     }
 
     /// A response told the client to send each credential to its origin. A credential that was never used elsewhere needs no grant.
-    pub(crate) fn grants<'c>(
+    pub(crate) fn note_grants<'c>(
         &self,
         granted: impl Iterator<Item = (Credential<'c>, CredentialOrigin)>,
         now: Instant,
@@ -205,8 +205,8 @@ mod tests {
     /// A memory in which A received `token` and then redirected to B.
     fn after_a_redirect(now: Instant) -> CredentialMemory {
         let memory = CredentialMemory::default();
-        assert!(memory.admits(token("token"), &origin("a.test"), now));
-        memory.redirects(
+        assert!(memory.permit_use(token("token"), &origin("a.test"), now));
+        memory.note_redirect(
             &origin("a.test"),
             &origin("b.test"),
             std::iter::empty(),
@@ -219,20 +219,23 @@ mod tests {
     fn a_credential_does_not_follow_redirects_to_other_hosts() {
         let now = Instant::now();
         let memory = after_a_redirect(now);
-        assert!(!memory.admits(token("token"), &origin("b.test"), now));
+        assert!(!memory.permit_use(token("token"), &origin("b.test"), now));
         for next in ["b.test:8443", "c.test"] {
-            memory.redirects(&origin("b.test"), &origin(next), std::iter::empty(), now);
-            assert!(!memory.admits(token("token"), &origin(next), now), "{next}");
+            memory.note_redirect(&origin("b.test"), &origin(next), std::iter::empty(), now);
+            assert!(
+                !memory.permit_use(token("token"), &origin(next), now),
+                "{next}"
+            );
         }
         // Another credential may go there, and the first host still gets its own.
-        assert!(memory.admits(token("other"), &origin("b.test"), now));
-        memory.redirects(
+        assert!(memory.permit_use(token("other"), &origin("b.test"), now));
+        memory.note_redirect(
             &origin("b.test"),
             &origin("a.test"),
             std::iter::empty(),
             now,
         );
-        assert!(memory.admits(token("token"), &origin("a.test"), now));
+        assert!(memory.permit_use(token("token"), &origin("a.test"), now));
     }
 
     #[test]
@@ -240,20 +243,20 @@ mod tests {
         let now = Instant::now();
         let memory = after_a_redirect(now);
         memory.note_challenge(&origin("b.test"), now);
-        assert!(memory.admits(token("token"), &origin("b.test"), now));
+        assert!(memory.permit_use(token("token"), &origin("b.test"), now));
         let memory = after_a_redirect(now);
-        memory.grants([(token("token"), origin("b.test"))].into_iter(), now);
-        assert!(memory.admits(token("token"), &origin("b.test"), now));
+        memory.note_grants([(token("token"), origin("b.test"))].into_iter(), now);
+        assert!(memory.permit_use(token("token"), &origin("b.test"), now));
         // The user gave it to both sites before one redirected to the other.
         let memory = CredentialMemory::default();
-        assert!(memory.admits(token("token"), &origin("b.test"), now));
-        memory.redirects(
+        assert!(memory.permit_use(token("token"), &origin("b.test"), now));
+        memory.note_redirect(
             &origin("a.test"),
             &origin("b.test"),
             std::iter::empty(),
             now,
         );
-        assert!(memory.admits(token("token"), &origin("b.test"), now));
+        assert!(memory.permit_use(token("token"), &origin("b.test"), now));
     }
 
     #[test]
@@ -264,9 +267,9 @@ mod tests {
         let mut at = now;
         for _ in 0..5 {
             at += KEPT / 2;
-            assert!(!memory.admits(token("token"), &b, at));
+            assert!(!memory.permit_use(token("token"), &b, at));
         }
-        assert!(memory.admits(token("token"), &b, at + KEPT));
+        assert!(memory.permit_use(token("token"), &b, at + KEPT));
     }
 
     #[test]
@@ -274,9 +277,9 @@ mod tests {
         let now = Instant::now();
         let (memory, later) = (CredentialMemory::default(), now + 2 * KEPT);
         let (a, b) = (origin("a.test"), origin("b.test"));
-        assert!(memory.admits(token("token"), &a, now));
-        memory.redirects(&a, &b, [token("token")].into_iter(), later);
-        assert!(!memory.admits(token("token"), &b, later));
+        assert!(memory.permit_use(token("token"), &a, now));
+        memory.note_redirect(&a, &b, [token("token")].into_iter(), later);
+        assert!(!memory.permit_use(token("token"), &b, later));
     }
 
     #[test]

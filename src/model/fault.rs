@@ -31,7 +31,7 @@ pub(crate) struct Fault {
     pub kind: FaultKind,
     /// The peer: an address, or a name where there is no address yet.
     pub peer: Option<Box<str>>,
-    /// True as long as no byte of the request has been sent: another try cannot act twice.
+    /// True where another attempt cannot act twice: no byte of the request was sent, or the request may be repeated.
     pub unsent: bool,
     /// One more sentence of detail (the hop's response, the certificate's names). Never a secret.
     pub detail: Option<Box<str>>,
@@ -40,7 +40,7 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// A new fault. Before stage `sending-head` no byte of the request has been sent; [`Fault::sent`] overrides this.
+    /// A new fault. Before stage `sending-head` no byte of the request has been sent; [`Fault::with_unsent`] overrides this.
     pub(crate) fn new(leg: Leg, stage: Stage, kind: FaultKind) -> Self {
         Self {
             leg,
@@ -74,10 +74,10 @@ impl Fault {
         self
     }
 
-    /// Sets whether bytes of the request have been sent.
+    /// Sets [`Fault::unsent`].
     #[must_use]
-    pub(crate) fn sent(mut self, sent: bool) -> Self {
-        self.unsent = !sent;
+    pub(crate) fn with_unsent(mut self, unsent: bool) -> Self {
+        self.unsent = unsent;
         self
     }
 
@@ -127,7 +127,7 @@ impl Fault {
 }
 
 /// `text` with its first letter in lower case, to be part of another sentence. An acronym keeps its capitals.
-pub(crate) fn lower(text: &str) -> String {
+pub(crate) fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     match (chars.next(), chars.clone().next()) {
         (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {

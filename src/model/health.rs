@@ -28,7 +28,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 pub use change::CircuitStatus;
-pub(crate) use change::{AvoidedCircuit, CircuitChange, CircuitFailure, CircuitQuery, Order};
+pub(crate) use change::{
+    AvoidedCircuit, CircuitChange, CircuitFailure, CircuitQuery, FailureDepth, Order,
+};
 use table::{Circuit, CircuitState, CircuitTable, CircuitUse, LIMIT, ProbeDue, key};
 
 /// The longest wait, in cooldowns.
@@ -46,7 +48,7 @@ pub(crate) enum Success {
     /// Up to the head of a response.
     Head,
     /// Up to the end of a response, or of a tunnel.
-    Whole,
+    Complete,
 }
 
 impl Health {
@@ -57,7 +59,7 @@ impl Health {
     }
 
     /// A transfer gave the upstream up, or its probe or trial failed.
-    pub(crate) fn failed(&self, failure: CircuitFailure<'_>, now: Instant) -> CircuitChange {
+    pub(crate) fn note_failure(&self, failure: CircuitFailure<'_>, now: Instant) -> CircuitChange {
         let mut table = self.table();
         if table.circuits.len() >= LIMIT {
             table.forget_oldest();
@@ -70,8 +72,7 @@ impl Health {
             // Concurrent attempts may report out of order.
             circuit.last = circuit.last.max(now);
             circuit.code = failure.code.into();
-            circuit.shallow = failure.shallow;
-            circuit.late = failure.late;
+            circuit.depth = failure.depth;
             // Concurrent failures double the wait once, not several times.
             if !matches!(circuit.state, CircuitState::Open(until) if now < until) {
                 circuit.wait = circuit.wait.saturating_mul(2).min(longest);
@@ -85,8 +86,7 @@ impl Health {
             opened: now,
             last: now,
             code: failure.code.into(),
-            shallow: failure.shallow,
-            late: failure.late,
+            depth: failure.depth,
             wait: failure.cooldown,
             state: CircuitState::Open(now + failure.cooldown),
         };
@@ -95,7 +95,7 @@ impl Health {
     }
 
     /// A request that cannot be repeated failed once. A second such failure in a row, without a success in between, opens the circuit.
-    pub(crate) fn suspected(
+    pub(crate) fn note_doubtful_failure(
         &self,
         failure: CircuitFailure<'_>,
         now: Instant,
@@ -111,7 +111,7 @@ impl Health {
                 return None;
             }
         }
-        Some(self.failed(failure, now))
+        Some(self.note_failure(failure, now))
     }
 
     /// The upstream worked for `host`: closes the circuit. Where a failure after the head opened it, only a complete response closes it.
@@ -125,10 +125,9 @@ impl Health {
         let mut table = self.table();
         let key = key(host, upstream);
         table.suspects.remove(&key);
-        table
-            .circuits
-            .get(&key)
-            .filter(|circuit| success == Success::Whole || !circuit.late)?;
+        table.circuits.get(&key).filter(|circuit| {
+            success == Success::Complete || circuit.depth != FailureDepth::Response
+        })?;
         let circuit = table.circuits.remove(&key)?;
         let lasted = now.saturating_duration_since(circuit.opened);
         Some(CircuitChange::Closed(lasted))
@@ -146,7 +145,7 @@ impl Health {
         if circuit.state != CircuitState::Probing {
             return None;
         }
-        if circuit.shallow {
+        if circuit.depth == FailureDepth::Dial {
             drop(table);
             return self.record_success(host, upstream, Success::Head, now);
         }

@@ -26,10 +26,10 @@ const NAMED: &[(&str, char)] = &[
 
 /// The secrets of a Basic `Proxy-Authorization` that a page may quote.
 #[derive(Clone)]
-pub(crate) struct Quotable(Vec<Secret>);
+pub(crate) struct Quotable(Vec<QuotedSecret>);
 
 #[derive(Clone)]
-struct Secret {
+struct QuotedSecret {
     text: Box<[u8]>,
     /// Base64 has a second alphabet (RFC 4648, section 5), and may be wrapped in lines.
     base64: bool,
@@ -40,7 +40,7 @@ impl Quotable {
     pub(crate) fn of(authorization: &[u8]) -> Self {
         let text = String::from_utf8_lossy(authorization);
         let encoded = text.split_once(' ').map_or(&*text, |(_, encoded)| encoded);
-        let mut secrets = vec![Secret {
+        let mut secrets = vec![QuotedSecret {
             text: encoded.trim_end_matches('=').as_bytes().into(),
             base64: true,
         }];
@@ -48,10 +48,15 @@ impl Quotable {
             let password = pair.splitn(2, |byte| *byte == b':').nth(1);
             let password = password.filter(|password| password.len() >= SHORTEST);
             // The pair comes first: once the password is masked, the pair is no longer recognised.
-            secrets.extend([&*pair].into_iter().chain(password).map(|plain| Secret {
-                text: plain.into(),
-                base64: false,
-            }));
+            secrets.extend(
+                [&*pair]
+                    .into_iter()
+                    .chain(password)
+                    .map(|plain| QuotedSecret {
+                        text: plain.into(),
+                        base64: false,
+                    }),
+            );
         }
         secrets.retain(|secret| !secret.text.is_empty());
         Self(secrets)
@@ -64,7 +69,7 @@ impl Quotable {
     }
 
     /// Replaces every quotation in `bytes` by stars of the same length. Returns true where there was one.
-    pub(crate) fn hide(&self, bytes: &mut [u8]) -> bool {
+    pub(crate) fn mask(&self, bytes: &mut [u8]) -> bool {
         let mut found = false;
         for secret in &self.0 {
             let mut at = 0;
@@ -81,7 +86,7 @@ impl Quotable {
     }
 }
 
-impl Secret {
+impl QuotedSecret {
     /// The length of the quotation at the beginning of `bytes`; `None` where there is none.
     fn length_in(&self, bytes: &[u8]) -> Option<usize> {
         let (mut at, mut left) = (0, &*self.text);
@@ -215,15 +220,15 @@ mod tests {
         for quoted in forms {
             let page = format!("you sent <{quoted}>, not more");
             let mut bytes = page.clone().into_bytes();
-            assert!(quotable.hide(&mut bytes), "{page}");
-            let hidden = String::from_utf8(bytes).unwrap();
-            assert_eq!(hidden.len(), page.len());
-            let (before, after) = hidden.split_once('*').unwrap();
+            assert!(quotable.mask(&mut bytes), "{page}");
+            let masked = String::from_utf8(bytes).unwrap();
+            assert_eq!(masked.len(), page.len());
+            let (before, after) = masked.split_once('*').unwrap();
             assert_eq!(before, "you sent <", "{page}");
             let after = after.trim_start_matches('*');
             assert!(
                 after.len() <= ">, not more".len() + "&#61;".len(),
-                "{hidden}"
+                "{masked}"
             );
             assert!(quoted.len() <= quotable.longest(), "{quoted}");
         }
@@ -236,7 +241,7 @@ mod tests {
             "me:s?>~cret",
             "%ff&#99999999999;",
         ] {
-            assert!(!quotable.hide(&mut other.as_bytes().to_vec()), "{other}");
+            assert!(!quotable.mask(&mut other.as_bytes().to_vec()), "{other}");
         }
     }
 
@@ -246,18 +251,18 @@ mod tests {
         let quotable = Quotable::of(format!("Basic {pair}").as_bytes());
         let page = format!("<{pair}> me:hunter2hunter2 hunter2hunter2 hunter2");
         let mut bytes = page.clone().into_bytes();
-        assert!(quotable.hide(&mut bytes));
-        let hidden = String::from_utf8(bytes).unwrap();
-        assert_eq!(hidden.len(), page.len());
+        assert!(quotable.mask(&mut bytes));
+        let masked = String::from_utf8(bytes).unwrap();
+        assert_eq!(masked.len(), page.len());
         assert!(
-            hidden.ends_with(" hunter2") && hidden.matches("hunter2").count() == 1,
-            "{hidden}"
+            masked.ends_with(" hunter2") && masked.matches("hunter2").count() == 1,
+            "{masked}"
         );
-        assert!(!hidden.contains(&pair[..12]), "{hidden}");
-        assert!(!quotable.hide(&mut b"me and hunter2".to_vec()));
+        assert!(!masked.contains(&pair[..12]), "{masked}");
+        assert!(!quotable.mask(&mut b"me and hunter2".to_vec()));
         let short = Quotable::of(b"Basic bWU6cHc=");
         let mut bytes = *b"a pw, me:pw, bWU6cHc";
-        short.hide(&mut bytes);
+        short.mask(&mut bytes);
         assert_eq!(bytes, *b"a pw, *****, *******");
         assert_eq!(format!("{short:?}"), "***");
     }

@@ -11,21 +11,21 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Requests are held only where this many wait. Clients send a few dozen at once at most.
-const FIRST: usize = 16;
+const WAITING_BEFORE_HOLD: usize = 16;
 /// Then one in this many is held.
-const EVERY: usize = 4;
+const HOLD_EVERY: usize = 4;
 /// This many observations in a row prove a loop: nothing happened while a request was held, and the next one arrived right after it.
-const SURE: u32 = 4;
+const PROOF: u32 = 4;
 /// The shortest time that a request is held.
-const LEAST: Duration = Duration::from_millis(200);
+const SHORTEST_HOLD: Duration = Duration::from_millis(200);
 /// The longest round of a loop that is detected. A slower loop needs hours to use all client connections.
-const SLOW: Duration = Duration::from_secs(10);
+const SLOWEST_ROUND: Duration = Duration::from_secs(10);
 /// How long a detected loop is remembered.
-const KNOWN: Duration = Duration::from_secs(10);
+const REMEMBERED: Duration = Duration::from_secs(10);
 
 /// The requests for one target through one hop.
 #[derive(Debug, Default)]
-pub(crate) struct Rounds {
+pub(crate) struct LoopDetector {
     waiting: usize,
     /// When the last one was sent on.
     sent: Option<Instant>,
@@ -45,13 +45,13 @@ const GAPS: usize = 8;
 
 /// The decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Round {
+pub(crate) enum LoopDecision {
     /// Send it on.
-    Goes,
-    /// Hold it for this long, or until [`Rounds::note_response`].
-    Held(Duration),
+    Send,
+    /// Hold it for this long, or until [`LoopDetector::note_response`].
+    Hold(Duration),
     /// End it: it is one round of a loop.
-    Loops,
+    Reject,
 }
 
 /// Why a held request is released.
@@ -63,16 +63,16 @@ pub(crate) enum Release {
     Moved,
 }
 
-impl Rounds {
+impl LoopDetector {
     /// A request arrives.
-    pub(crate) fn arrive(&mut self, now: Instant) -> Round {
+    pub(crate) fn arrive(&mut self, now: Instant) -> LoopDecision {
         self.waiting += 1;
         if self.is_known(now) {
-            return Round::Loops;
+            return LoopDecision::Reject;
         }
         let gap = self.sent.map(|sent| now.saturating_duration_since(sent));
         let prompt = gap.zip(self.longest_gap());
-        let prompt = prompt.is_some_and(|(gap, usual)| gap <= usual * 2 + LEAST / 4);
+        let prompt = prompt.is_some_and(|(gap, usual)| gap <= usual * 2 + SHORTEST_HOLD / 4);
         if self.held > 0 || std::mem::take(&mut self.silent) && !prompt {
             self.suspicion = 0;
         }
@@ -80,38 +80,41 @@ impl Rounds {
             *place = gap;
         }
         self.at = (self.at + 1) % GAPS;
-        let due = self.waiting >= FIRST && self.waiting.is_multiple_of(EVERY);
-        match self.longest_gap().filter(|usual| due && *usual <= SLOW) {
+        let due = self.waiting >= WAITING_BEFORE_HOLD && self.waiting.is_multiple_of(HOLD_EVERY);
+        match self
+            .longest_gap()
+            .filter(|usual| due && *usual <= SLOWEST_ROUND)
+        {
             Some(usual) => {
                 self.held += 1;
-                Round::Held(usual * 3 + LEAST)
+                LoopDecision::Hold(usual * 3 + SHORTEST_HOLD)
             }
             None => {
                 self.sent = Some(now);
-                Round::Goes
+                LoopDecision::Send
             }
         }
     }
 
     /// A held request is sent on.
-    pub(crate) fn release(&mut self, how: Release, now: Instant) -> Round {
+    pub(crate) fn release(&mut self, how: Release, now: Instant) -> LoopDecision {
         self.held = self.held.saturating_sub(1);
         if self.is_known(now) {
-            return Round::Loops;
+            return LoopDecision::Reject;
         }
         self.sent = Some(now);
         self.silent = how == Release::Silence;
         if !self.silent {
             self.suspicion = 0;
-            return Round::Goes;
+            return LoopDecision::Send;
         }
         self.suspicion += 1;
-        if self.suspicion < SURE {
-            return Round::Goes;
+        if self.suspicion < PROOF {
+            return LoopDecision::Send;
         }
         self.suspicion = 0;
-        self.known_until = Some(now + KNOWN);
-        Round::Loops
+        self.known_until = Some(now + REMEMBERED);
+        LoopDecision::Reject
     }
 
     /// True where an arrival or a response releases the held requests.
@@ -153,7 +156,7 @@ mod tests {
     /// Requests arrive at `times` and none is answered. Returns the number of arrivals before a loop was detected.
     fn crowd(times: &[Duration]) -> Option<usize> {
         let start = Instant::now();
-        let mut rounds = Rounds::default();
+        let mut rounds = LoopDetector::default();
         // The end of the current hold.
         let mut held: Vec<Instant> = Vec::new();
         for (n, time) in times.iter().enumerate() {
@@ -165,14 +168,14 @@ mod tests {
                     true => Release::Silence,
                     false => Release::Moved,
                 };
-                if rounds.release(how, until.min(now)) == Round::Loops {
+                if rounds.release(how, until.min(now)) == LoopDecision::Reject {
                     return Some(n);
                 }
             }
             match rounds.arrive(now) {
-                Round::Goes => {}
-                Round::Held(wait) => held.push(now + wait),
-                Round::Loops => return Some(n),
+                LoopDecision::Send => {}
+                LoopDecision::Hold(wait) => held.push(now + wait),
+                LoopDecision::Reject => return Some(n),
             }
         }
         None
@@ -182,18 +185,18 @@ mod tests {
     fn a_loop_is_detected_within_40_rounds() {
         for round in [0, 1, 20, 100, 300, 1_500, 8_000] {
             let mut random = fastrand::Rng::with_seed(round);
-            let mut rounds = Rounds::default();
+            let mut rounds = LoopDetector::default();
             let mut now = Instant::now();
             let begun = now;
             let mut turns = 0;
             loop {
                 turns += 1;
                 let mut next = rounds.arrive(now);
-                if let Round::Held(wait) = next {
+                if let LoopDecision::Hold(wait) = next {
                     now += wait;
                     next = rounds.release(Release::Silence, now);
                 }
-                if next == Round::Loops {
+                if next == LoopDecision::Reject {
                     break;
                 }
                 let jitter = random.u64(..=round / 4 + 1);
@@ -203,7 +206,7 @@ mod tests {
             let limit = Duration::from_secs(10) + Duration::from_millis(round) * 60;
             assert!(now - begun < limit, "{:?}", now - begun);
             // The client repeats its request at once.
-            assert_eq!(rounds.arrive(now), Round::Loops);
+            assert_eq!(rounds.arrive(now), LoopDecision::Reject);
             assert!(!rounds.is_over(now));
         }
     }
@@ -239,15 +242,15 @@ mod tests {
 
     #[test]
     fn a_response_resets_the_suspicion() {
-        let mut rounds = Rounds::default();
+        let mut rounds = LoopDetector::default();
         let now = Instant::now();
-        for _ in 1..FIRST {
-            assert_eq!(rounds.arrive(now), Round::Goes);
+        for _ in 1..WAITING_BEFORE_HOLD {
+            assert_eq!(rounds.arrive(now), LoopDecision::Send);
         }
-        for _ in 0..3 * SURE {
-            while !matches!(rounds.arrive(now), Round::Held(_)) {}
+        for _ in 0..3 * PROOF {
+            while !matches!(rounds.arrive(now), LoopDecision::Hold(_)) {}
             assert!(rounds.has_held());
-            assert_eq!(rounds.release(Release::Silence, now), Round::Goes);
+            assert_eq!(rounds.release(Release::Silence, now), LoopDecision::Send);
             rounds.note_response();
         }
     }

@@ -31,7 +31,7 @@ impl Secret {
 
     /// Adds the place from which the text was read.
     #[must_use]
-    pub(crate) fn read_from(mut self, source: SecretSource) -> Self {
+    pub(crate) fn with_source(mut self, source: SecretSource) -> Self {
         self.source = Some(source);
         self
     }

@@ -55,7 +55,7 @@ pub(crate) enum NextBytes {
         ready: u64,
     },
     /// There is no source: no fetch is under way, and the first connection is gone.
-    Nowhere,
+    NoSource,
     /// The download is complete.
     Done,
 }
@@ -138,7 +138,7 @@ impl Segments {
     }
 
     /// The remaining part of fetch `id`, whose range may have been split; `None` where it is no longer wanted.
-    pub(crate) fn left(&self, id: u64) -> Option<Range<u64>> {
+    pub(crate) fn remaining(&self, id: u64) -> Option<Range<u64>> {
         let fetch = self.fetches.iter().find(|fetch| fetch.id == id)?;
         let part = self.ranges.get(&fetch.start)?;
         Some(fetch.cursor..part.end)
@@ -151,14 +151,14 @@ impl Segments {
     }
 
     /// The first connection has read `count` more bytes.
-    pub(crate) fn first_received(&mut self, count: u64) {
+    pub(crate) fn note_first_received(&mut self, count: u64) {
         if let Some(first) = &mut self.first {
             *first = (*first + count).min(self.length);
         }
     }
 
     /// The first connection broke. Ranges take over its part, unless segments were given up.
-    pub(crate) fn first_failed(&mut self) {
+    pub(crate) fn note_first_failed(&mut self) {
         self.skip_first();
         self.first = None;
     }
@@ -172,7 +172,7 @@ impl Segments {
     }
 
     /// Fetch `id` has received `count` more bytes; `None` where they are no longer wanted.
-    pub(crate) fn received(&mut self, id: u64, count: usize) -> Option<FetchWindow> {
+    pub(crate) fn note_received(&mut self, id: u64, count: usize) -> Option<FetchWindow> {
         let fetch = self.fetches.iter_mut().find(|fetch| fetch.id == id)?;
         let part = self.ranges.get_mut(&fetch.start)?;
         let skip = (part.at - fetch.cursor).min(count as u64);
@@ -192,7 +192,7 @@ impl Segments {
     }
 
     /// Fetch `id` failed. The rest of its range is fetched again, within the limits [`TRIES`] and [`BREAKS`].
-    pub(crate) fn failed(&mut self, id: u64) {
+    pub(crate) fn note_failed_fetch(&mut self, id: u64) {
         let Some(at) = self.fetches.iter().position(|fetch| fetch.id == id) else {
             return;
         };
@@ -249,7 +249,7 @@ impl Segments {
         let most = self.first_until().saturating_sub(self.delivered);
         match self.first {
             Some(_) if most > 0 => NextBytes::First { most },
-            Some(_) | None => NextBytes::Nowhere,
+            Some(_) | None => NextBytes::NoSource,
         }
     }
 
@@ -312,7 +312,7 @@ impl Segments {
     }
 
     /// Bytes of ranges that were received and not delivered.
-    pub(crate) fn ahead(&self) -> u64 {
+    pub(crate) fn bytes_ahead(&self) -> u64 {
         let waiting = |(start, part): (&u64, &SegmentRange)| {
             part.at.saturating_sub(self.delivered.max(*start))
         };

@@ -59,12 +59,19 @@ impl Siblings {
     }
 
     /// A transfer of `route` failed or stalled through `upstream`, with this code.
-    pub(crate) fn failed(&self, route: &str, role: Role, upstream: &str, code: &str, now: Instant) {
+    pub(crate) fn record_failure(
+        &self,
+        route: &str,
+        role: Role,
+        upstream: &str,
+        code: &str,
+        now: Instant,
+    ) {
         self.record(route, role, upstream, now, Some(code.into()));
     }
 
     /// The last outcome of the sibling of `route` through `upstream`.
-    pub(crate) fn of(
+    pub(crate) fn sibling_of(
         &self,
         route: &str,
         role: Role,
@@ -133,11 +140,11 @@ mod tests {
     fn the_sibling_is_the_other_half_of_the_same_site_through_the_same_upstream() {
         let (siblings, start) = (Siblings::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        let of = |route, upstream, now| siblings.of(route, Role::LfsStorage, upstream, now);
+        let of = |route, upstream, now| siblings.sibling_of(route, Role::LfsStorage, upstream, now);
         assert_eq!(of("hf-lfs", "office", start), None);
         siblings.record_success("hf-main", Role::MainSite, "office", start);
-        siblings.failed("github-main", Role::MainSite, "office", "a/b/c", at(5));
-        siblings.failed("hf-main", Role::MainSite, "direct", "a/b/c", at(5));
+        siblings.record_failure("github-main", Role::MainSite, "office", "a/b/c", at(5));
+        siblings.record_failure("hf-main", Role::MainSite, "direct", "a/b/c", at(5));
         let found = of("hf-lfs", "office", at(9)).unwrap();
         assert_eq!(
             (&*found.route, found.outcome),
@@ -154,8 +161,8 @@ mod tests {
             SiblingOutcome::Fails("a/b/c".into())
         );
         assert_eq!(of("hf-lfs", "office", at(700)), None);
-        assert_eq!(siblings.of("x", Role::Other, "office", at(9)), None);
-        siblings.failed("hf-main", Role::MainSite, "office", "d/e/f", at(10));
+        assert_eq!(siblings.sibling_of("x", Role::Other, "office", at(9)), None);
+        siblings.record_failure("hf-main", Role::MainSite, "office", "d/e/f", at(10));
         assert_eq!(
             of("hf-lfs", "office", at(11)).unwrap().outcome,
             SiblingOutcome::Fails("d/e/f".into())

@@ -19,7 +19,7 @@ const RETRANSMITS: u32 = 2;
 
 /// Watches a reused connection from the moment that a request is sent on it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reuse {
+pub(crate) struct ReusedConnection {
     read: u64,
     acknowledged: u64,
     patience: Duration,
@@ -38,7 +38,7 @@ pub(crate) enum Liveness {
     Dead,
 }
 
-impl Reuse {
+impl ReusedConnection {
     /// `flow` is the connection's state before the request.
     pub(crate) fn new(flow: Flow, repeatable: bool) -> Self {
         Self {
@@ -57,7 +57,7 @@ impl Reuse {
         if flow.read > self.read || flow.acknowledged() > self.acknowledged {
             return Liveness::Alive;
         }
-        if !flow.told || flow.queued == 0 {
+        if !flow.reports_acks || flow.queued == 0 {
             return Liveness::Unknown;
         }
         let since = *self.waiting.get_or_insert(elapsed);
@@ -82,7 +82,7 @@ mod tests {
             read: 100,
             written,
             queued,
-            told: true,
+            reports_acks: true,
             blocked: false,
             kernel: Some(Kernel {
                 unacked: u32::from(queued > 0),
@@ -94,7 +94,7 @@ mod tests {
 
     /// The verdicts on a series of samples, one a second.
     fn judged(repeatable: bool, samples: &[Flow]) -> Vec<Liveness> {
-        let mut reuse = Reuse::new(flow(500, 0, 0), repeatable);
+        let mut reuse = ReusedConnection::new(flow(500, 0, 0), repeatable);
         let seconds = 0..;
         let judge =
             |(second, sample): (u64, &Flow)| reuse.judge(*sample, Duration::from_secs(second));
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(judged(true, &[flow(900, 400, 0); 20]), unknown);
         assert_eq!(judged(true, &[flow(500, 0, 0); 20]), unknown);
         let untold = Flow {
-            told: false,
+            reports_acks: false,
             queued: 0,
             kernel: None,
             ..flow(500, 0, 0)

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use describe::{SiblingText, StallContext, advice, evidence};
 pub(crate) use rules::Verdict;
-pub(crate) use watchdog::Watch;
+pub(crate) use watchdog::Watchdog;
 
 use super::fields::documented;
 use super::{Leg, Stage, unit};
@@ -32,7 +32,7 @@ pub struct StallLimits {
     /// How long reaching the origin may take: name, TCP, hop, TLS.
     #[serde(serialize_with = "unit::as_duration")]
     pub connect_after: Duration,
-    /// How long a complete request may wait for its response before gitferry acts. It reports the stall earlier, see [`Watch::overdue`].
+    /// How long a complete request may wait for its response before gitferry acts. It reports the stall earlier, see [`Watchdog::overdue`].
     #[serde(serialize_with = "unit::as_duration")]
     pub answer_after: Duration,
     /// How long the client may neither send nor read.
@@ -124,7 +124,7 @@ pub(crate) struct Flow {
     /// Written bytes that the peer's kernel has not acknowledged; 0 where the local kernel does not report them.
     pub queued: u64,
     /// True where the local kernel reports acknowledgements.
-    pub told: bool,
+    pub reports_acks: bool,
     /// True where the socket accepted no more bytes at the last write.
     pub blocked: bool,
     /// The state in the kernel, where it reports one.

@@ -13,7 +13,7 @@ use crate::{
 /// How much of everything.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Scale {
-    /// Rounds that count; one more goes before them.
+    /// LoopDetector that count; one more goes before them.
     pub(crate) rounds: usize,
     /// Bytes of a bulk measurement, all its streams together.
     pub(crate) bulk: u64,

@@ -8,7 +8,7 @@ use crate::{
         check_results::PathName,
         verdict::{self, Diagnosis, PathSummary},
     },
-    model::columns::{Page, cut, indented},
+    model::columns::{TextBuilder, cut, indented},
 };
 
 /// What is rendered.
@@ -27,7 +27,7 @@ const WIDTH: usize = 80;
 
 /// The whole text.
 pub(super) fn render(page: &ReportPage<'_>) -> String {
-    let mut text = Page::new(WIDTH);
+    let mut text = TextBuilder::new(WIDTH);
     let paths = verdict::summaries(page.findings);
     let mut hosts: Vec<&str> = paths.iter().map(|path| &*path.name.host).collect();
     hosts.dedup();
@@ -101,7 +101,7 @@ fn symptom(path: &PathSummary) -> String {
 }
 
 /// One line for a client or a check of this machine.
-fn local(text: &mut Page, found: &Finding, page: &ReportPage<'_>) {
+fn local(text: &mut TextBuilder, found: &Finding, page: &ReportPage<'_>) {
     let outcome = &found.outcome;
     let (subject, telling) = match &found.subject {
         CheckSubject::Path(_) => return,
@@ -130,7 +130,7 @@ fn local(text: &mut Page, found: &Finding, page: &ReportPage<'_>) {
 }
 
 /// One line for a host over one upstream.
-fn summary(text: &mut Page, path: &PathSummary, page: &ReportPage<'_>) {
+fn summary(text: &mut TextBuilder, path: &PathSummary, page: &ReportPage<'_>) {
     let other = path.name.place.is_none();
     let (word, paint, words) = match &path.root {
         Some(root) => (
@@ -179,7 +179,7 @@ fn healthy(path: &PathSummary) -> String {
 }
 
 /// All checks of a host, a column for each upstream.
-fn table(text: &mut Page, paths: &[&PathSummary], page: &ReportPage<'_>) {
+fn table(text: &mut TextBuilder, paths: &[&PathSummary], page: &ReportPage<'_>) {
     let Some(first) = paths.first() else {
         return;
     };
@@ -243,7 +243,7 @@ fn painted_cell(found: Option<&Finding>, width: usize, page: &ReportPage<'_>) ->
 }
 
 /// The sentences below a table.
-fn details(text: &mut Page, paths: &[&PathSummary], page: &ReportPage<'_>) {
+fn details(text: &mut TextBuilder, paths: &[&PathSummary], page: &ReportPage<'_>) {
     for path in paths {
         for found in &path.findings {
             let state = found.outcome.state;
@@ -263,7 +263,7 @@ fn details(text: &mut Page, paths: &[&PathSummary], page: &ReportPage<'_>) {
 }
 
 /// The verdict.
-fn closing(text: &mut Page, page: &ReportPage<'_>) {
+fn closing(text: &mut TextBuilder, page: &ReportPage<'_>) {
     let Diagnosis {
         works,
         broken,
@@ -306,7 +306,7 @@ fn closing(text: &mut Page, page: &ReportPage<'_>) {
 }
 
 /// A label of eight columns, and a sentence beside it.
-fn section(text: &mut Page, label: &str, sentence: &str) {
+fn section(text: &mut TextBuilder, label: &str, sentence: &str) {
     let body = indented(sentence, 8, WIDTH);
     text.line(&format!("{label}{}", body.trim_start()));
 }

@@ -9,7 +9,7 @@ use super::{
     verdict::{HostVerdict, verdicts},
 };
 use crate::model::{
-    columns::{Page, count},
+    columns::{TextBuilder, count},
     size::{bytes, duration},
 };
 
@@ -21,7 +21,7 @@ const VERDICTS: usize = 20;
 
 /// The whole page.
 pub(super) fn page(summary: &LogSummary, roles: &Roles) -> String {
-    let mut whole = Page::new(WIDTH);
+    let mut whole = TextBuilder::new(WIDTH);
     let page = &mut whole;
     head(page, summary);
     let faulty = || {
@@ -65,7 +65,7 @@ pub(super) fn page(summary: &LogSummary, roles: &Roles) -> String {
     whole.into_text()
 }
 
-fn head(page: &mut Page, summary: &LogSummary) {
+fn head(page: &mut TextBuilder, summary: &LogSummary) {
     let (lines, transfers) = (&summary.lines, &summary.transfers);
     match summary.period {
         Some((first, last)) => {
@@ -123,7 +123,7 @@ fn transfer_counts(summary: &LogSummary) -> String {
     text
 }
 
-fn table(page: &mut Page, name: &str, host: &HostCounts, roles: &Roles, code: usize) {
+fn table(page: &mut TextBuilder, name: &str, host: &HostCounts, roles: &Roles, code: usize) {
     let role = host.role(roles).as_str();
     let title = format!(
         "{} ({role}, route {}): transfers {}, failed {}, rescued {}",
@@ -153,7 +153,7 @@ fn table(page: &mut Page, name: &str, host: &HostCounts, roles: &Roles, code: us
     }
 }
 
-fn row(page: &mut Page, name: &str, row: &FaultCounts, code: usize) {
+fn row(page: &mut TextBuilder, name: &str, row: &FaultCounts, code: usize) {
     let last = row.last.map(Time::shown).unwrap_or_default();
     let line = format!(
         "  {:code$} {:>6} {:>7} {:>11} {:14} ",

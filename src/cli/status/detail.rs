@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     model::{
-        columns::Page,
+        columns::TextBuilder,
         size::{bytes, duration},
         stall::Flow,
     },
@@ -20,7 +20,7 @@ const WIDTH: usize = 80;
 
 /// The whole text; lines of at most 80 columns.
 pub(crate) fn detail(transfer: &StatusTransfer, running: bool) -> String {
-    let mut page = Page::new(WIDTH);
+    let mut page = TextBuilder::new(WIDTH);
     let facts = [
         request(transfer),
         path(transfer),
@@ -142,7 +142,7 @@ fn amounts(transfer: &StatusTransfer) -> Vec<Fact> {
 }
 
 /// The stages, each with a bar on a common scale.
-fn stages(page: &mut Page, transfer: &StatusTransfer) {
+fn stages(page: &mut TextBuilder, transfer: &StatusTransfer) {
     const BAR: u64 = 40;
     let steps = &transfer.timeline.stages;
     page.heading("stages");
@@ -178,7 +178,7 @@ fn stages(page: &mut Page, transfer: &StatusTransfer) {
     }
 }
 
-fn attempts(page: &mut Page, transfer: &StatusTransfer) {
+fn attempts(page: &mut TextBuilder, transfer: &StatusTransfer) {
     let attempts = &transfer.timeline.attempts;
     if attempts.len() < 2 && attempts.iter().all(|it| it.fault.is_none()) {
         return;
@@ -205,7 +205,7 @@ fn attempts(page: &mut Page, transfer: &StatusTransfer) {
     }
 }
 
-fn stalls(page: &mut Page, transfer: &StatusTransfer) {
+fn stalls(page: &mut TextBuilder, transfer: &StatusTransfer) {
     page.heading("stalls");
     for stall in &transfer.timeline.stalls {
         let text = format!(
@@ -222,7 +222,7 @@ fn stalls(page: &mut Page, transfer: &StatusTransfer) {
     }
 }
 
-fn sockets(page: &mut Page, transfer: &StatusTransfer) {
+fn sockets(page: &mut TextBuilder, transfer: &StatusTransfer) {
     let sides = [
         ("client", &transfer.client_socket),
         ("upstream", &transfer.origin_socket),

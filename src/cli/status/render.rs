@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::model::{StatusOverview, StatusTransfer};
 use crate::{
     model::{
-        columns::{Page, cut},
+        columns::{TextBuilder, cut},
         refusals,
         size::{self, bytes, duration},
     },
@@ -21,7 +21,7 @@ const FAULTS: usize = 5;
 
 /// The whole page.
 pub(super) fn render(status: &StatusOverview) -> String {
-    let mut page = Page::new(WIDTH);
+    let mut page = TextBuilder::new(WIDTH);
     page.words(0, &headline(status));
     if let Some(advice) = &status.verdict.advice {
         page.words(2, &format!("advice: {advice}"));
@@ -79,7 +79,7 @@ pub(crate) fn today(status: &StatusOverview) -> String {
     )
 }
 
-fn transfers(page: &mut Page, status: &StatusOverview) {
+fn transfers(page: &mut TextBuilder, status: &StatusOverview) {
     page.line(&format!("\nrunning: {}", status.running));
     for transfer in status.transfers.iter().take(RUNNING) {
         let mark = if transfer.stall.is_some() { '!' } else { ' ' };
@@ -172,7 +172,7 @@ fn connections(transfer: &StatusTransfer) -> String {
     }
 }
 
-fn upstreams(page: &mut Page, status: &StatusOverview) {
+fn upstreams(page: &mut TextBuilder, status: &StatusOverview) {
     page.heading("upstreams in use or unhealthy");
     for upstream in status.upstreams_that_matter() {
         let name = format!("{} via {}", upstream.route, upstream.upstream);
@@ -193,7 +193,7 @@ fn upstreams(page: &mut Page, status: &StatusOverview) {
     }
 }
 
-fn recent(page: &mut Page, status: &StatusOverview) {
+fn recent(page: &mut TextBuilder, status: &StatusOverview) {
     page.heading("recently finished (`gitferry history` lists more)");
     for transfer in status.recent.iter().take(RECENT) {
         page.line(&finished(transfer));
@@ -236,14 +236,14 @@ pub(crate) fn finished(transfer: &StatusTransfer) -> String {
 }
 
 /// The refusals of the sites themselves, which are no faults.
-fn refusals(page: &mut Page, status: &StatusOverview) {
+fn refusals(page: &mut TextBuilder, status: &StatusOverview) {
     page.heading("refused by the site itself");
     for refused in status.refusals.iter().take(FAULTS) {
         page.words(2, &refused.to_string());
     }
 }
 
-fn faults(page: &mut Page, status: &StatusOverview) {
+fn faults(page: &mut TextBuilder, status: &StatusOverview) {
     page.heading("recent faults");
     for (fault, count) in status.fault_groups().into_iter().take(FAULTS) {
         let ago = duration(fault.s_ago.saturating_mul(1000));

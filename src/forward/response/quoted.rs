@@ -69,7 +69,7 @@ const WITHHELD: &str = "gitferry: the error page is compressed and came through 
 fn hide_in_fields(quotable: &Quotable, headers: &mut HeaderMap) {
     for value in headers.values_mut() {
         let mut bytes = value.as_bytes().to_vec();
-        if quotable.hide(&mut bytes)
+        if quotable.mask(&mut bytes)
             && let Ok(hidden) = HeaderValue::from_bytes(&bytes)
         {
             *value = hidden;
@@ -79,7 +79,7 @@ fn hide_in_fields(quotable: &Quotable, headers: &mut HeaderMap) {
 
 fn hidden_reason(quotable: &Quotable, reason: &ReasonPhrase) -> Option<ReasonPhrase> {
     let mut bytes = reason.as_bytes().to_vec();
-    let quotes = quotable.hide(&mut bytes);
+    let quotes = quotable.mask(&mut bytes);
     ReasonPhrase::try_from(bytes).ok().filter(|_| quotes)
 }
 
@@ -111,7 +111,7 @@ struct QuoteFilter {
 impl QuoteFilter {
     /// The bytes that cannot begin a quotation.
     fn take_safe(&mut self) -> Option<Bytes> {
-        self.quotable.hide(&mut self.held);
+        self.quotable.mask(&mut self.held);
         let keep = self.quotable.longest().saturating_sub(1);
         let ready = self.held.len().saturating_sub(keep);
         (ready > 0).then(|| self.held.split_to(ready).freeze())

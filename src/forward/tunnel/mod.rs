@@ -53,7 +53,7 @@ enum FirstFlightEnd {
     /// The origin sent its first bytes.
     Spoke(Vec<u8>),
     /// The client closed its half, or sent more than is kept: continue without replay.
-    Unheld,
+    ReplayGone,
     /// The client's side failed.
     ClientFailed(std::io::Error),
     /// The origin's side failed.
@@ -139,7 +139,7 @@ impl Tunnel {
                     };
                     fault
                 }
-                stall = transfer.stalled() => transfer.stall_fault(&stall).sent(true),
+                stall = transfer.stalled() => transfer.stall_fault(&stall).with_unsent(false),
             }
         };
         Err(self.plan.give_up(Event::BrokeOff {
@@ -162,8 +162,8 @@ impl Tunnel {
                     self.plan.on_event(Event::Spoke).await?;
                     return Ok(bytes);
                 }
-                FirstFlightEnd::Unheld => {
-                    self.plan.on_event(Event::Unheld).await?;
+                FirstFlightEnd::ReplayGone => {
+                    self.plan.on_event(Event::ReplayGone).await?;
                     return Ok(Vec::new());
                 }
                 FirstFlightEnd::ClientFailed(error) => {
@@ -220,7 +220,7 @@ impl Tunnel {
         let mut from_origin = vec![0; 4096];
         loop {
             if self.held.len() >= LIMIT {
-                return FirstFlightEnd::Unheld;
+                return FirstFlightEnd::ReplayGone;
             }
             let flight = FlightKind::of(&self.held);
             let handshaking = flight == FlightKind::Handshake;
@@ -238,9 +238,9 @@ impl Tunnel {
                     Err(error) => FirstFlightEnd::OriginFailed(classify::io(&error), Some(error)),
                 },
                 read = client.read(&mut from_client) => match read {
-                    Ok(0) => return FirstFlightEnd::Unheld,
+                    Ok(0) => return FirstFlightEnd::ReplayGone,
                     Ok(read) => {
-                        let Some(bytes) = from_client.get(..read) else { return FirstFlightEnd::Unheld };
+                        let Some(bytes) = from_client.get(..read) else { return FirstFlightEnd::ReplayGone };
                         self.held.extend_from_slice(bytes);
                         transfer.counters().up.fetch_add(read as u64, Ordering::SeqCst);
                         let limit = handshaking.then_some(limit);

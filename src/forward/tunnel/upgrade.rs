@@ -59,7 +59,7 @@ pub(crate) fn switch(
             () = transfer.idle_at_shutdown(&shutdown) => return transfer.finish(TransferOutcome::Closed),
             () = shutdown.ended() => PumpOutcome::failed(Leg::Client, FaultKind::Shutdown),
             stall = transfer.stalled() => {
-                let fault = transfer.stall_fault(&stall).sent(true);
+                let fault = transfer.stall_fault(&stall).with_unsent(false);
                 return transfer.fail(fault);
             }
         };

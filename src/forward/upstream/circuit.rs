@@ -18,8 +18,8 @@ use crate::{
         address::FakeNetwork,
         attempts::Cause,
         health::{
-            CircuitChange, CircuitFailure, CircuitQuery, Health, Success,
-            sole::{DeadUpstream, SoleAttempt},
+            CircuitChange, CircuitFailure, CircuitQuery, FailureDepth, Health, Success,
+            sole::{DeadUpstream, SoleAttempt, SoleWait},
         },
     },
     net::dial::trail::NOWHERE,
@@ -64,7 +64,7 @@ pub(crate) struct DeadAttempt {
 impl Drop for DeadAttempt {
     fn drop(&mut self) {
         self.health
-            .tried_sole(&self.host, &self.upstream, self.attempt);
+            .end_sole_attempt(&self.host, &self.upstream, self.attempt);
     }
 }
 
@@ -168,16 +168,16 @@ impl CircuitScope<'_> {
         }
     }
 
-    /// Until when a request that used its attempts up waits for the only upstream of this host, and whether it is the first one to wait.
-    pub(crate) fn patience(
+    /// The wait of a request that used its attempts up, for the only upstream of this host.
+    pub(crate) fn sole_wait(
         self,
         shared: &Shared,
         upstream: &Upstream,
         now: Instant,
-    ) -> Option<(Instant, bool)> {
+    ) -> Option<SoleWait> {
         let patience = self.route.dial.patience;
         let health = &shared.health;
-        health.patience(self.target, &upstream.label, patience, now)
+        health.sole_wait(self.target, &upstream.label, patience, now)
     }
 
     /// The only upstream of this host did not return.
@@ -191,7 +191,7 @@ impl CircuitScope<'_> {
         let known = (fault.leg, fault.stage, &fault.kind);
         let cooldown = (self.route.dial.cooldown, now);
         let health = &shared.health;
-        health.sole_died(self.target, &upstream.label, known, cooldown);
+        health.note_sole_death(self.target, &upstream.label, known, cooldown);
     }
 
     /// Why the only upstream of this host is known to be dead.
@@ -208,7 +208,9 @@ impl CircuitScope<'_> {
         attempt: SoleAttempt,
     ) -> Option<DeadAttempt> {
         let host = self.host();
-        let may = shared.health.tries_sole(&host, &upstream.label, attempt);
+        let may = shared
+            .health
+            .begin_sole_attempt(&host, &upstream.label, attempt);
         may.then(|| DeadAttempt {
             health: Arc::clone(&shared.health),
             host: host.into(),
@@ -226,7 +228,7 @@ impl CircuitScope<'_> {
     pub(crate) fn note_suspicion(self, shared: &Shared, upstream: &Upstream, cause: &Cause) {
         let host = self.host();
         let failure = self.failure(&host, upstream, cause);
-        if let Some(change) = shared.health.suspected(failure, Instant::now()) {
+        if let Some(change) = shared.health.note_doubtful_failure(failure, Instant::now()) {
             self.report_change(
                 shared,
                 upstream,
@@ -240,7 +242,7 @@ impl CircuitScope<'_> {
     fn failed(self, shared: &Shared, upstream: &Upstream, turn: CircuitTurn, cause: &Cause) {
         let host = self.host();
         let failure = self.failure(&host, upstream, cause);
-        let change = shared.health.failed(failure, Instant::now());
+        let change = shared.health.note_failure(failure, Instant::now());
         self.report_change(shared, upstream, turn, change, Some(&cause.code));
     }
 
@@ -260,8 +262,13 @@ impl CircuitScope<'_> {
             route: &self.route.name,
             upstream: &upstream.label,
             code: &cause.code,
-            shallow: cause.stage <= reach,
-            late: cause.stage >= Stage::ReceivingBody,
+            depth: if cause.stage <= reach {
+                FailureDepth::Dial
+            } else if cause.stage < Stage::ReceivingBody {
+                FailureDepth::Request
+            } else {
+                FailureDepth::Response
+            },
             cooldown: self.route.dial.cooldown,
         }
     }

@@ -78,7 +78,7 @@ impl UpstreamPlan {
             .and_then(|upstream| scope.known_dead(&forwarder.shared, upstream))
             .is_some();
         if dead {
-            attempts.only_once();
+            attempts.limit_to_one_attempt();
         }
         Self {
             forwarder: Arc::clone(forwarder),
@@ -140,7 +140,7 @@ impl UpstreamPlan {
 
     /// The response or tunnel is complete.
     pub(crate) fn complete(&mut self) {
-        let lesson = self.attempts.completed();
+        let lesson = self.attempts.complete();
         self.apply_lesson(lesson);
     }
 
@@ -273,15 +273,21 @@ impl UpstreamPlan {
             return Reaction::given_up(fault);
         };
         let shared = self.forwarder.shared.clone();
-        if self.attempts.may_be_patient(&fault)
-            && let Some((until, first)) = scope.patience(&shared, &upstream, now)
+        if self.attempts.may_wait_for_upstream(&fault)
+            && let Some(wait) = scope.sole_wait(&shared, &upstream, now)
         {
             let jitter = fastrand::f64();
-            let step = self.attempts.be_patient(fault, until, now, jitter);
+            let step = self
+                .attempts
+                .wait_for_upstream(fault, wait.until, now, jitter);
             // Only the first request logs that the upstream is waited for; all of them log the result.
-            return if first { step } else { step.into_repeated() };
+            return if wait.first {
+                step
+            } else {
+                step.into_repeated()
+            };
         }
-        if self.attempts.is_death(&fault) {
+        if self.attempts.proves_upstream_dead(&fault) {
             scope.note_sole_death(&shared, &upstream, &fault, now);
         }
         Reaction::given_up(fault)

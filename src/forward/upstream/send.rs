@@ -48,7 +48,7 @@ pub(crate) async fn open(
         Fault::new(Leg::Origin, Stage::SendingHead, classify::io(&error))
             .peer(peer)
             .source(error)
-            .sent(false)
+            .with_unsent(true)
     };
     let shutdown = shutdown.clone();
     let http2 = reached.http == HttpVersion::Http2;

@@ -9,7 +9,7 @@ use crate::{
     io::TcpMonitor,
     model::{
         Fault, FaultKind, Leg, Stage,
-        stale::{Liveness, Reuse},
+        stale::{Liveness, ReusedConnection},
     },
 };
 
@@ -21,7 +21,7 @@ pub(crate) fn watch(lease: &Lease, repeatable: bool) -> Option<StaleWatch> {
     lease.reused.then(|| StaleWatch {
         tcp: lease.info.tcp.clone(),
         // Earlier requests were answered, so all earlier bytes were acknowledged.
-        reuse: Reuse::new(lease.info.tcp.counts(), repeatable),
+        reuse: ReusedConnection::new(lease.info.tcp.counts(), repeatable),
         began: Instant::now(),
     })
 }
@@ -29,7 +29,7 @@ pub(crate) fn watch(lease: &Lease, repeatable: bool) -> Option<StaleWatch> {
 /// Watches one connection for one request.
 pub(crate) struct StaleWatch {
     tcp: TcpMonitor,
-    reuse: Reuse,
+    reuse: ReusedConnection,
     began: Instant,
 }
 

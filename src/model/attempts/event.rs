@@ -47,7 +47,7 @@ pub(crate) enum Event {
     /// The origin of a tunnel sent its first byte.
     Spoke,
     /// gitferry no longer holds what the tunnel's client sent, so no other attempt can replay it.
-    Unheld,
+    ReplayGone,
     /// A delivered response ended early, after `got` bytes; `resumable` where a range request can fetch the rest.
     BrokeOff {
         fault: Fault,
@@ -109,7 +109,7 @@ impl ResponseHead {
                 Fault::new(Leg::Origin, Stage::AwaitingHead, kind)
             }
         };
-        fault.peer(self.peer).sent(!self.request.may_repeat())
+        fault.peer(self.peer).with_unsent(self.request.may_repeat())
     }
 }
 
@@ -189,7 +189,7 @@ impl Reaction {
         Self::of(Command::GiveUp(fault))
     }
 
-    pub(super) fn noting(mut self, note: Note) -> Self {
+    pub(super) fn with_note(mut self, note: Note) -> Self {
         self.note = Some(note);
         self
     }
@@ -222,7 +222,7 @@ pub(crate) enum Lesson {
     /// The upstream reached the origin.
     Works,
     /// The upstream delivered a response or a tunnel to its end.
-    Whole,
+    Complete,
     /// This exchange gave up on the upstream.
     Failed(Cause),
     /// The upstream failed once, and this exchange cannot try it again. A second such failure in a row opens the circuit.
@@ -261,7 +261,7 @@ impl Event {
             | Self::Dialled
             | Self::Response(_)
             | Self::Spoke
-            | Self::Unheld => None,
+            | Self::ReplayGone => None,
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) const SLOW_PROGRESS: (u64, Duration) = (1024, Duration::from_secs(1))
 impl Attempts {
     /// Delivers a response, unless the site is busy or a hop refuses and a repetition costs the client nothing. git-lfs aborts a push at the
     /// first 503 to its batch request, and so does git at `info/refs`.
-    pub(super) fn responded(
+    pub(super) fn on_response(
         &mut self,
         response: &ResponseHead,
         now: Instant,
@@ -51,13 +51,13 @@ impl Attempts {
             RetryDecision::GiveUp if self.progress.is_some() => self.give_up(fault, None),
             // Logged even where no retry is possible: the client may not show the reason.
             RetryDecision::GiveUp if busy || by_hop || worth_it && small => {
-                self.deliver(None, now).noting(Note::Fault(fault))
+                self.deliver(None, now).with_note(Note::Fault(fault))
             }
             RetryDecision::GiveUp => self.deliver(None, now),
         }
     }
 
-    pub(super) fn broke_off(
+    pub(super) fn on_broken_response(
         &mut self,
         fault: Fault,
         (got, resumable): (u64, bool),
@@ -73,7 +73,7 @@ impl Attempts {
             return self.give_up(fault, lesson);
         }
         self.renew(got, now);
-        self.failed(fault.sent(false), now, jitter)
+        self.on_failure(fault.with_unsent(true), now, jitter)
     }
 
     /// Renews a download's attempts where it made progress.

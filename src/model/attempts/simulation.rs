@@ -180,7 +180,7 @@ impl ExchangeSimulation {
     }
 
     fn ends(&mut self, attempts: &mut Attempts) {
-        assert_eq!(attempts.completed(), None);
+        assert_eq!(attempts.complete(), None);
         for event in [Event::Waited, Event::Dialled, broke_off(1 << 30)] {
             let step = attempts.on(event, self.now, 0.5);
             assert!(matches!(step.command, Command::GiveUp(_)) && step.lesson.is_none());

@@ -87,7 +87,7 @@ macro_rules! fault_kinds {
 
             /// Its meaning as part of another sentence: `the name cannot be resolved`.
             pub(crate) fn as_clause(&self) -> String {
-                crate::model::fault::lower(self.row().meaning.trim().trim_end_matches('.'))
+                crate::model::fault::lower_first(self.row().meaning.trim().trim_end_matches('.'))
             }
 
             /// The name in a fault's code.

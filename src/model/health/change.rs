@@ -22,7 +22,7 @@ pub(crate) struct Order {
     pub upstreams: Vec<usize>,
     /// The open circuit because of which the first upstream of the config is not tried first.
     pub avoided: Option<AvoidedCircuit>,
-    /// The upstream to probe now. The caller reports the result to [`super::Health::record_connected_probe`] or [`super::Health::failed`], then calls [`super::Health::end_attempt`].
+    /// The upstream to probe now. The caller reports the result to [`super::Health::record_connected_probe`] or [`super::Health::note_failure`], then calls [`super::Health::end_attempt`].
     pub probe: Option<usize>,
     /// True where the first upstream is on trial; the caller calls [`super::Health::end_attempt`] when the transfer no longer uses it.
     pub trial: bool,
@@ -65,12 +65,21 @@ pub(crate) struct CircuitFailure<'a> {
     pub upstream: &'a str,
     /// The fault.
     pub code: &'a str,
-    /// True where a probe reaches as far: the fault came while dialling or in the handshake.
-    pub shallow: bool,
-    /// True where it came after the response's head: only a complete response is proof of health.
-    pub late: bool,
+    /// How far the attempt came.
+    pub depth: FailureDepth,
     /// `dial.cooldown` of the route.
     pub cooldown: Duration,
+}
+
+/// How far a failed attempt came, so that only a success which comes as far closes the circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureDepth {
+    /// It failed while dialling or in the handshake: a probe comes as far.
+    Dial,
+    /// It failed after that, before a response.
+    Request,
+    /// It failed after the response's head: only a complete response comes as far.
+    Response,
 }
 
 /// What changed about a circuit.

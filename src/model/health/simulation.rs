@@ -133,44 +133,43 @@ impl CircuitSimulation {
                 let open = self.open(at);
                 let closed = self
                     .health
-                    .record_success(HOST, LABELS[at], Success::Whole, now);
+                    .record_success(HOST, LABELS[at], Success::Complete, now);
                 assert_eq!(closed.is_some(), open);
                 assert!(!self.open(at), "a success closes");
                 self.seen.closed_by_trial += u64::from(trial && open);
                 return true;
             }
-            UpstreamBehaviour::NoDial => self.fail(at, true, false, now),
-            UpstreamBehaviour::NoUpload => self.fail(at, false, false, now),
+            UpstreamBehaviour::NoDial => self.fail(at, FailureDepth::Dial, now),
+            UpstreamBehaviour::NoUpload => self.fail(at, FailureDepth::Request, now),
             UpstreamBehaviour::NoDownload => {
                 // The head arrives, the body does not.
                 let before = self.health.circuit(HOST, LABELS[at], now);
                 self.health
                     .record_success(HOST, LABELS[at], Success::Head, now);
-                self.fail(at, false, true, now);
+                self.fail(at, FailureDepth::Response, now);
                 assert!(self.open(at), "{before:?}");
             }
         }
         false
     }
 
-    fn fail(&self, at: usize, shallow: bool, late: bool, now: Instant) {
+    fn fail(&self, at: usize, depth: FailureDepth, now: Instant) {
         let failure = CircuitFailure {
             host: HOST,
             route: "r",
             upstream: LABELS[at],
             code: "c",
-            shallow,
-            late,
+            depth,
             cooldown: COOLDOWN,
         };
-        self.health.failed(failure, now);
+        self.health.note_failure(failure, now);
         assert!(self.open(at), "a failure opens");
     }
 
     fn end_probe(&mut self, now: Instant) {
         let (at, _) = self.probes.remove(0);
         if self.behaviour(at) == UpstreamBehaviour::NoDial {
-            self.fail(at, true, false, now);
+            self.fail(at, FailureDepth::Dial, now);
         } else if let Some(CircuitChange::Closed(_)) =
             self.health.record_connected_probe(HOST, LABELS[at], now)
         {

@@ -40,6 +40,15 @@ pub(crate) enum SoleAttempt {
     Long,
 }
 
+/// How long a request waits for the only upstream of its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SoleWait {
+    /// When the wait ends, the same for all requests.
+    pub until: Instant,
+    /// True for the first request that waits.
+    pub first: bool,
+}
+
 /// Why an upstream is dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeadUpstream {
@@ -79,15 +88,14 @@ impl Health {
         away.map(|since| now.saturating_duration_since(since))
     }
 
-    /// Until when a request that used its attempts up goes on, and whether it is the first one; `None` where nothing worked since the last such
-    /// wait.
-    pub(crate) fn patience(
+    /// The wait of a request that used its attempts up; `None` where nothing succeeded since the last such wait.
+    pub(crate) fn sole_wait(
         &self,
         host: &Target,
         upstream: &str,
         patience: Duration,
         now: Instant,
-    ) -> Option<(Instant, bool)> {
+    ) -> Option<SoleWait> {
         let mut table = self.table();
         let (since, until, first) = match table.sole(host, upstream)? {
             Sole::Working => (now, now + patience, true),
@@ -95,11 +103,11 @@ impl Health {
             Sole::Dead { .. } => return None,
         };
         table.insert(host, upstream, Sole::WaitedFor { since, until });
-        (now < until).then_some((until, first))
+        (now < until).then_some(SoleWait { until, first })
     }
 
     /// A request gave up on the only upstream of `host` before it sent a byte. The upstream counts as dead for `cooldown`.
-    pub(crate) fn sole_died(
+    pub(crate) fn note_sole_death(
         &self,
         host: &Target,
         upstream: &str,
@@ -127,14 +135,19 @@ impl Health {
         table.insert(host, upstream, Sole::Dead { until, known });
     }
 
-    /// True for the one request that may try the dead upstream of `host` now; the caller then calls [`Health::tried_sole`].
-    pub(crate) fn tries_sole(&self, host: &str, upstream: &str, attempt: SoleAttempt) -> bool {
+    /// True for the one request that may try the dead upstream of `host` now; the caller then calls [`Health::end_sole_attempt`].
+    pub(crate) fn begin_sole_attempt(
+        &self,
+        host: &str,
+        upstream: &str,
+        attempt: SoleAttempt,
+    ) -> bool {
         let tried = (key(host, upstream), attempt);
         self.table().sole_attempts.insert(tried)
     }
 
     /// The attempt is over.
-    pub(crate) fn tried_sole(&self, host: &str, upstream: &str, attempt: SoleAttempt) {
+    pub(crate) fn end_sole_attempt(&self, host: &str, upstream: &str, attempt: SoleAttempt) {
         let tried = (key(host, upstream), attempt);
         self.table().sole_attempts.remove(&tried);
     }
@@ -186,18 +199,25 @@ mod tests {
     fn the_first_failure_after_a_success_is_waited_out_once_for_all_requests() {
         let (health, now) = (Health::default(), Instant::now());
         let second = Duration::from_secs(1);
-        let ask = |at| health.patience(&host("a:443"), "office", 20 * second, at);
-        assert_eq!(ask(now), None, "nothing worked yet");
+        let wait = |at| health.sole_wait(&host("a:443"), "office", 20 * second, at);
+        assert_eq!(wait(now), None, "nothing worked yet");
+        let waits_until = |until, first| Some(SoleWait { until, first });
         let worked = |at| health.note_sole_success(&host("a:443"), "office", at);
         assert_eq!(worked(now), None, "it was never away");
-        assert_eq!(ask(now), Some((now + 20 * second, true)));
-        assert_eq!(ask(now + 5 * second), Some((now + 20 * second, false)));
-        assert_eq!(ask(now + 20 * second), None, "it is used up");
+        assert_eq!(wait(now), waits_until(now + 20 * second, true));
+        assert_eq!(
+            wait(now + 5 * second),
+            waits_until(now + 20 * second, false)
+        );
+        assert_eq!(wait(now + 20 * second), None, "it is used up");
         assert_eq!(worked(now + 30 * second), Some(30 * second));
         assert_eq!(worked(now + 31 * second), None, "said once");
         let later = now + 60 * second;
-        assert_eq!(ask(later), Some((later + 20 * second, true)));
-        assert_eq!(health.patience(&host("b:443"), "office", second, now), None);
+        assert_eq!(wait(later), waits_until(later + 20 * second, true));
+        assert_eq!(
+            health.sole_wait(&host("b:443"), "office", second, now),
+            None
+        );
     }
 
     #[test]
@@ -206,19 +226,19 @@ mod tests {
         let second = Duration::from_secs(1);
         let dead = |at| health.known_dead(&host("a:443"), "office", at);
         assert_eq!(dead(now), None);
-        health.sole_died(&host("a:443"), "office", REFUSED, (30 * second, now));
+        health.note_sole_death(&host("a:443"), "office", REFUSED, (30 * second, now));
         let fault = dead(now + 5 * second).unwrap().fault(now + 5 * second);
         assert_eq!(fault.code(), "hop/connecting/refused");
         assert!(fault.detail.unwrap().starts_with("found 5 s ago"));
         // A short attempt that also fails does not restart the cooldown.
-        health.sole_died(
+        health.note_sole_death(
             &host("a:443"),
             "office",
             REFUSED,
             (30 * second, now + 20 * second),
         );
         assert_eq!(dead(now + 30 * second), None);
-        health.sole_died(
+        health.note_sole_death(
             &host("a:443"),
             "office",
             REFUSED,

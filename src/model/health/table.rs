@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    AvoidedCircuit,
+    AvoidedCircuit, FailureDepth,
     sole::{Sole, SoleAttempt},
 };
 use crate::model::Target;
@@ -40,10 +40,8 @@ pub(super) struct Circuit {
     pub(super) opened: Instant,
     pub(super) last: Instant,
     pub(super) code: Box<str>,
-    /// True where a probe reaches as far as this failure.
-    pub(super) shallow: bool,
-    /// True where a response's head does not reach as far as this failure.
-    pub(super) late: bool,
+    /// How far the last failed attempt came.
+    pub(super) depth: FailureDepth,
     pub(super) wait: Duration,
     pub(super) state: CircuitState,
 }

@@ -1,19 +1,21 @@
 use std::time::Duration;
 
-use super::*;
+use super::{
+    FailureDepth::{Dial, Request},
+    *,
+};
 
 const COOLDOWN: Duration = Duration::from_secs(30);
 const LABELS: [&str; 3] = ["environment", "office", "tunnel"];
 const HOST: &str = "cdn-lfs.hf.co:443";
 
-fn failure(upstream: &str, shallow: bool) -> CircuitFailure<'_> {
+fn failure(upstream: &str, depth: FailureDepth) -> CircuitFailure<'_> {
     CircuitFailure {
         host: HOST,
         route: "hf-lfs",
         upstream,
         code: "origin/handshaking/reset",
-        shallow,
-        late: false,
+        depth,
         cooldown: COOLDOWN,
     }
 }
@@ -35,18 +37,18 @@ fn after(start: Instant, seconds: u64) -> Instant {
 fn the_upstream_that_failed_last_is_tried_last() {
     let (health, start) = (Health::default(), Instant::now());
     assert_eq!(order(&health, start).upstreams, [0, 1, 2]);
-    health.failed(failure("environment", true), start);
+    health.note_failure(failure("environment", Dial), start);
     assert_eq!(order(&health, start).upstreams, [1, 2, 0]);
-    health.failed(failure("office", true), after(start, 10));
+    health.note_failure(failure("office", Dial), after(start, 10));
     assert_eq!(order(&health, after(start, 10)).upstreams, [2, 0, 1]);
-    health.failed(failure("environment", true), after(start, 20));
+    health.note_failure(failure("environment", Dial), after(start, 20));
     assert_eq!(order(&health, after(start, 20)).upstreams, [2, 1, 0]);
 }
 
 #[test]
 fn an_avoided_upstream_is_reported_with_its_last_fault() {
     let (health, start) = (Health::default(), Instant::now());
-    let opened = health.failed(failure("environment", true), start);
+    let opened = health.note_failure(failure("environment", Dial), start);
     assert_eq!(opened, CircuitChange::Opened(COOLDOWN));
     let avoided = order(&health, after(start, 12)).avoided.unwrap();
     assert_eq!(
@@ -54,15 +56,15 @@ fn an_avoided_upstream_is_reported_with_its_last_fault() {
         "environment open for 12 s, failures 1, last origin/handshaking/reset"
     );
     // Upstreams configured after the one in use would not have been tried.
-    health.record_success(HOST, "environment", Success::Whole, after(start, 12));
-    health.failed(failure("tunnel", true), start);
+    health.record_success(HOST, "environment", Success::Complete, after(start, 12));
+    health.note_failure(failure("tunnel", Dial), start);
     assert_eq!(order(&health, start).avoided, None);
 }
 
 #[test]
 fn one_probe_at_a_time_runs_after_the_cooldown_and_closes_the_circuit() {
     let (health, start) = (Health::default(), Instant::now());
-    health.failed(failure("environment", true), start);
+    health.note_failure(failure("environment", Dial), start);
     assert_eq!(order(&health, after(start, 29)).probe, None);
     let due = order(&health, after(start, 30));
     assert_eq!((due.probe, due.upstreams), (Some(0), vec![1, 2, 0]));
@@ -80,12 +82,12 @@ fn one_probe_at_a_time_runs_after_the_cooldown_and_closes_the_circuit() {
 #[test]
 fn a_probe_that_fails_doubles_the_wait_up_to_ten_cooldowns() {
     let (health, start) = (Health::default(), Instant::now());
-    health.failed(failure("environment", true), start);
+    health.note_failure(failure("environment", Dial), start);
     let mut at = start;
     for seconds in [60, 120, 240, 300, 300] {
         at += Duration::from_secs(300);
         assert_eq!(order(&health, at).probe, Some(0));
-        let change = health.failed(failure("environment", true), at);
+        let change = health.note_failure(failure("environment", Dial), at);
         health.end_attempt(HOST, "environment", at);
         let wait = Duration::from_secs(seconds);
         assert_eq!(change, CircuitChange::StaysOpen(wait));
@@ -100,7 +102,7 @@ fn a_probe_that_fails_doubles_the_wait_up_to_ten_cooldowns() {
 fn concurrent_failures_do_not_double_the_wait() {
     let (health, start) = (Health::default(), Instant::now());
     for number in 0..5 {
-        health.failed(failure("environment", true), after(start, number));
+        health.note_failure(failure("environment", Dial), after(start, number));
     }
     assert_eq!(health.snapshot()[0].failures, 5);
     assert_eq!(order(&health, after(start, 33)).probe, None);
@@ -110,14 +112,14 @@ fn concurrent_failures_do_not_double_the_wait() {
 #[test]
 fn a_circuit_that_a_stall_opened_needs_a_probe_and_a_trial() {
     let (health, start) = (Health::default(), Instant::now());
-    health.failed(failure("environment", false), start);
+    health.note_failure(failure("environment", Request), start);
     assert_eq!(order(&health, after(start, 30)).probe, Some(0));
     let stood = health.record_connected_probe(HOST, "environment", after(start, 31));
     health.end_attempt(HOST, "environment", after(start, 31));
     assert_eq!(stood, Some(CircuitChange::OnTrial));
     assert_eq!(order(&health, after(start, 31)).upstreams, [0, 1, 2]);
     assert_eq!(order(&health, after(start, 31)).upstreams, [1, 2, 0]);
-    let failed = health.failed(failure("environment", false), after(start, 40));
+    let failed = health.note_failure(failure("environment", Request), after(start, 40));
     health.end_attempt(HOST, "environment", after(start, 40));
     assert_eq!(failed, CircuitChange::StaysOpen(2 * COOLDOWN));
     assert_eq!(order(&health, after(start, 41)).upstreams, [1, 2, 0]);
@@ -125,14 +127,14 @@ fn a_circuit_that_a_stall_opened_needs_a_probe_and_a_trial() {
     health.record_connected_probe(HOST, "environment", after(start, 101));
     health.end_attempt(HOST, "environment", after(start, 101));
     assert_eq!(order(&health, after(start, 101)).upstreams, [0, 1, 2]);
-    health.record_success(HOST, "environment", Success::Whole, after(start, 102));
+    health.record_success(HOST, "environment", Success::Complete, after(start, 102));
     assert_eq!(order(&health, after(start, 102)).upstreams, [0, 1, 2]);
     assert_eq!(order(&health, after(start, 102)).upstreams, [0, 1, 2]);
 }
 
 /// A circuit opened by a stall, probed, and on trial from 31 s on.
 fn on_trial(health: &Health, start: Instant) {
-    health.failed(failure("environment", false), start);
+    health.note_failure(failure("environment", Request), start);
     assert_eq!(order(health, after(start, 30)).probe, Some(0));
     let stood = health.record_connected_probe(HOST, "environment", after(start, 31));
     health.end_attempt(HOST, "environment", after(start, 31));
@@ -157,8 +159,8 @@ fn a_circuit_that_opened_again_during_a_trial_gets_no_second_trial() {
     on_trial(&health, start);
     assert!(order(&health, after(start, 31)).trial);
     // A transfer without another upstream found that it works, then that it does not.
-    health.record_success(HOST, "environment", Success::Whole, after(start, 40));
-    health.failed(failure("environment", false), after(start, 40));
+    health.record_success(HOST, "environment", Success::Complete, after(start, 40));
+    health.note_failure(failure("environment", Request), after(start, 40));
     let beside = order(&health, after(start, 72));
     assert_eq!((beside.probe, beside.trial), (None, false));
     health.end_attempt(HOST, "environment", after(start, 73));
@@ -168,14 +170,10 @@ fn a_circuit_that_opened_again_during_a_trial_gets_no_second_trial() {
 #[test]
 fn after_a_response_that_broke_off_only_a_complete_one_closes_the_circuit() {
     let (health, start) = (Health::default(), Instant::now());
-    let late = CircuitFailure {
-        late: true,
-        ..failure("environment", false)
-    };
-    health.failed(late, start);
+    health.note_failure(failure("environment", FailureDepth::Response), start);
     let head = health.record_success(HOST, "environment", Success::Head, start);
     assert_eq!(head, None);
-    let whole = health.record_success(HOST, "environment", Success::Whole, start);
+    let whole = health.record_success(HOST, "environment", Success::Complete, start);
     assert_eq!(whole, Some(CircuitChange::Closed(Duration::ZERO)));
 }
 
@@ -183,7 +181,7 @@ fn after_a_response_that_broke_off_only_a_complete_one_closes_the_circuit() {
 fn where_all_circuits_are_open_all_upstreams_are_tried_and_none_is_probed() {
     let (health, start) = (Health::default(), Instant::now());
     for upstream in LABELS {
-        health.failed(failure(upstream, true), start);
+        health.note_failure(failure(upstream, Dial), start);
     }
     let all = order(&health, after(start, 31));
     assert_eq!((all.upstreams, all.probe), (vec![0, 1, 2], None));
@@ -192,14 +190,14 @@ fn where_all_circuits_are_open_all_upstreams_are_tried_and_none_is_probed() {
 #[test]
 fn an_upstream_after_a_healthy_one_is_not_probed() {
     let (health, start) = (Health::default(), Instant::now());
-    health.failed(failure("tunnel", true), start);
+    health.note_failure(failure("tunnel", Dial), start);
     assert_eq!(order(&health, after(start, 31)).probe, None);
 }
 
 #[test]
 fn without_a_cooldown_there_are_no_circuits() {
     let (health, start) = (Health::default(), Instant::now());
-    health.failed(failure("environment", true), start);
+    health.note_failure(failure("environment", Dial), start);
     let wanted = CircuitQuery {
         host: HOST,
         upstreams: &LABELS,
@@ -211,7 +209,7 @@ fn without_a_cooldown_there_are_no_circuits() {
 #[test]
 fn the_circuit_of_one_host_does_not_affect_another() {
     let (health, now) = (Health::default(), Instant::now());
-    health.failed(failure("environment", true), now);
+    health.note_failure(failure("environment", Dial), now);
     let wanted = CircuitQuery {
         host: "huggingface.co:443",
         upstreams: &LABELS,
@@ -223,7 +221,7 @@ fn the_circuit_of_one_host_does_not_affect_another() {
 #[test]
 fn a_probe_without_a_result_is_repeated_after_the_same_wait() {
     let (health, start) = (Health::default(), Instant::now());
-    health.failed(failure("environment", true), start);
+    health.note_failure(failure("environment", Dial), start);
     assert_eq!(order(&health, after(start, 30)).probe, Some(0));
     health.end_attempt(HOST, "environment", after(start, 35));
     assert_eq!(order(&health, after(start, 64)).probe, None);
@@ -237,9 +235,9 @@ fn the_table_has_a_size_limit_and_keeps_the_newest_circuit() {
         let host = format!("h{number}.example:443");
         let failure = CircuitFailure {
             host: &host,
-            ..failure("direct", true)
+            ..failure("direct", Dial)
         };
-        health.failed(failure, start + Duration::from_millis(number as u64));
+        health.note_failure(failure, start + Duration::from_millis(number as u64));
     }
     let kept = health.snapshot();
     assert!(kept.len() <= LIMIT, "{}", kept.len());
@@ -275,7 +273,7 @@ fn history(random: &mut fastrand::Rng, seed: u64) {
             if healthy[*which] {
                 health.record_connected_probe(HOST, LABELS[*which], now);
             } else {
-                health.failed(failure(LABELS[*which], true), now);
+                health.note_failure(failure(LABELS[*which], Dial), now);
             }
             health.end_attempt(HOST, LABELS[*which], now);
             false
@@ -306,10 +304,13 @@ fn history(random: &mut fastrand::Rng, seed: u64) {
         // As in a transfer: the first healthy upstream carries it.
         for which in &order_now.upstreams {
             if healthy[*which] {
-                health.record_success(HOST, LABELS[*which], Success::Whole, now);
+                health.record_success(HOST, LABELS[*which], Success::Complete, now);
                 break;
             }
-            health.failed(failure(LABELS[*which], random.bool()), now);
+            health.note_failure(
+                failure(LABELS[*which], [Dial, Request][random.usize(..2)]),
+                now,
+            );
         }
         let first_again = first_closed(&health);
         waited = match (first_again, healthy[0]) {
@@ -336,11 +337,17 @@ fn first_closed(health: &Health) -> usize {
 #[test]
 fn one_doubtful_failure_opens_no_circuit_and_the_second_in_a_row_does() {
     let (health, start) = (Health::default(), Instant::now());
-    assert_eq!(health.suspected(failure("office", false), start), None);
+    assert_eq!(
+        health.note_doubtful_failure(failure("office", Request), start),
+        None
+    );
     assert!(!health.all_closed());
     health.record_success(HOST, "office", Success::Head, start);
     assert!(health.all_closed());
-    assert_eq!(health.suspected(failure("office", false), start), None);
-    let opened = health.suspected(failure("office", false), start);
+    assert_eq!(
+        health.note_doubtful_failure(failure("office", Request), start),
+        None
+    );
+    let opened = health.note_doubtful_failure(failure("office", Request), start);
     assert_eq!(opened, Some(CircuitChange::Opened(COOLDOWN)));
 }

@@ -14,7 +14,7 @@ impl Segments {
     /// The next range to fetch, and the number of its fetch; `free` bytes of memory are left for new ranges.
     ///
     /// `None` where every connection is busy, or no bytes are left to fetch.
-    pub(crate) fn next(&mut self, free: u64) -> Option<(u64, Range<u64>)> {
+    pub(crate) fn next_fetch(&mut self, free: u64) -> Option<(u64, Range<u64>)> {
         if self.given_up || self.fetching() >= self.limits.connections {
             return None;
         }

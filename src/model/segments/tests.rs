@@ -13,7 +13,7 @@ fn limits(connections: usize, memory: u64) -> SegmentLimits {
 }
 
 fn all(plan: &mut Segments) -> Vec<(u64, Range<u64>)> {
-    std::iter::from_fn(|| plan.next(u64::MAX)).collect()
+    std::iter::from_fn(|| plan.next_fetch(u64::MAX)).collect()
 }
 
 #[test]
@@ -87,9 +87,9 @@ fn memory_limits_the_requested_ranges_and_without_any_the_first_connection_goes_
     all(&mut plan);
     assert!(plan.held_bytes() <= 2 * MIB, "{}", plan.held_bytes());
     let mut plan = Segments::new(limits(6, 20 * MIB), 600 * MIB, 0);
-    plan.first_received(plan.stop());
+    plan.note_first_received(plan.stop());
     plan.note_delivered(plan.stop());
-    assert_eq!(plan.next(0), None);
+    assert_eq!(plan.next_fetch(0), None);
     plan.extend();
     assert_eq!(plan.source(), NextBytes::First { most: SMALLEST });
 }
@@ -97,33 +97,33 @@ fn memory_limits_the_requested_ranges_and_without_any_the_first_connection_goes_
 #[test]
 fn a_free_connection_takes_half_of_the_largest_remaining_part() {
     let mut plan = Segments::new(limits(2, 64 * MIB), 4 * MIB, 0);
-    let (id, range) = plan.next(u64::MAX).unwrap();
+    let (id, range) = plan.next_fetch(u64::MAX).unwrap();
     assert_eq!(range, 2 * MIB..4 * MIB);
-    let all = plan.received(id, 2 * MIB as usize).unwrap();
+    let all = plan.note_received(id, 2 * MIB as usize).unwrap();
     assert_eq!((all.skip, all.keep), (0, 2 * MIB as usize));
-    assert_eq!(plan.left(id), None);
+    assert_eq!(plan.remaining(id), None);
     // The first connection is slow: the free one takes half of its part.
-    let (id, range) = plan.next(u64::MAX).unwrap();
+    let (id, range) = plan.next_fetch(u64::MAX).unwrap();
     assert_eq!(range, MIB..2 * MIB);
     assert_eq!(plan.source(), NextBytes::First { most: MIB });
-    assert_eq!(plan.left(id), Some(MIB..2 * MIB));
+    assert_eq!(plan.remaining(id), Some(MIB..2 * MIB));
 }
 
 #[test]
 fn the_range_that_the_client_waits_for_is_fetched_twice_and_each_byte_is_kept_once() {
     let mut plan = Segments::new(limits(2, 64 * MIB), 512 << 10, 0);
-    plan.first_received(256 << 10);
+    plan.note_first_received(256 << 10);
     plan.note_delivered(256 << 10);
-    let (one, _) = plan.next(u64::MAX).unwrap();
-    plan.received(one, 200 << 10);
+    let (one, _) = plan.next_fetch(u64::MAX).unwrap();
+    plan.note_received(one, 200 << 10);
     // Too little is left to split it.
-    let (two, range) = plan.next(u64::MAX).unwrap();
+    let (two, range) = plan.next_fetch(u64::MAX).unwrap();
     assert_eq!(range, (456 << 10)..(512 << 10));
-    plan.received(one, 10 << 10);
-    let wanted = plan.received(two, 30 << 10).unwrap();
+    plan.note_received(one, 10 << 10);
+    let wanted = plan.note_received(two, 30 << 10).unwrap();
     assert_eq!((wanted.skip, wanted.keep), (10 << 10, 20 << 10));
-    plan.received(two, 26 << 10);
-    assert_eq!((plan.left(one), plan.left(two)), (None, None));
+    plan.note_received(two, 26 << 10);
+    assert_eq!((plan.remaining(one), plan.remaining(two)), (None, None));
 }
 
 #[test]
@@ -131,11 +131,11 @@ fn segments_are_given_up_where_fetches_break_after_few_bytes_and_not_after_many(
     for (brings, lasts) in [(PROGRESS, false), (SMALLEST, true)] {
         let mut plan = Segments::new(limits(2, 64 * MIB), 600 * MIB, 0);
         for _ in 0..100 {
-            let Some((id, _)) = plan.next(u64::MAX) else {
+            let Some((id, _)) = plan.next_fetch(u64::MAX) else {
                 break;
             };
-            plan.received(id, brings as usize);
-            plan.failed(id);
+            plan.note_received(id, brings as usize);
+            plan.note_failed_fetch(id);
         }
         assert_eq!(!plan.is_given_up(), lasts, "{brings}");
         assert_eq!(plan.is_breaking(), !lasts);
@@ -145,18 +145,18 @@ fn segments_are_given_up_where_fetches_break_after_few_bytes_and_not_after_many(
 #[test]
 fn after_segments_are_given_up_the_first_connection_skips_what_was_delivered() {
     let mut plan = Segments::new(limits(3, 64 * MIB), 3 * MIB, 0);
-    let (one, _) = plan.next(u64::MAX).unwrap();
-    plan.first_received(MIB);
+    let (one, _) = plan.next_fetch(u64::MAX).unwrap();
+    plan.note_first_received(MIB);
     plan.note_delivered(MIB);
-    plan.received(one, MIB as usize / 2);
+    plan.note_received(one, MIB as usize / 2);
     plan.give_up();
-    assert_eq!(plan.next(u64::MAX), None);
+    assert_eq!(plan.next_fetch(u64::MAX), None);
     assert!(matches!(plan.source(), NextBytes::Range { ready, .. } if ready == MIB / 2));
     plan.note_delivered(MIB / 2);
     assert_eq!(plan.first_skips(), MIB / 2);
     let most = 3 * MIB / 2;
     assert_eq!(plan.source(), NextBytes::First { most });
-    plan.first_received(2 * MIB);
+    plan.note_first_received(2 * MIB);
     plan.note_delivered(most);
     assert_eq!(plan.source(), NextBytes::Done);
 }
@@ -165,24 +165,24 @@ fn after_segments_are_given_up_the_first_connection_skips_what_was_delivered() {
 fn a_first_connection_that_breaks_is_replaced_by_ranges() {
     let mut plan = Segments::new(limits(3, 64 * MIB), 3 * MIB, 0);
     all(&mut plan);
-    plan.first_received(MIB / 2);
+    plan.note_first_received(MIB / 2);
     plan.note_delivered(MIB / 2);
-    plan.first_failed();
-    let (_, range) = plan.next(u64::MAX).unwrap();
+    plan.note_first_failed();
+    let (_, range) = plan.next_fetch(u64::MAX).unwrap();
     assert_eq!(range, MIB / 2..MIB);
     plan.give_up();
-    assert_eq!(plan.source(), NextBytes::Nowhere);
+    assert_eq!(plan.source(), NextBytes::NoSource);
 }
 
 #[test]
 fn a_silent_first_connection_stays_open_while_ranges_take_its_part() {
     let mut plan = Segments::new(limits(3, 64 * MIB), 3 * MIB, 0);
     all(&mut plan);
-    plan.first_received(MIB / 2);
+    plan.note_first_received(MIB / 2);
     plan.note_delivered(MIB / 2);
     plan.skip_first();
     assert!(plan.waits_for_fetch());
-    let (_, range) = plan.next(u64::MAX).unwrap();
+    let (_, range) = plan.next_fetch(u64::MAX).unwrap();
     assert_eq!(range, MIB / 2..MIB);
     assert!(!plan.waits_for_fetch());
     plan.give_up();
@@ -193,16 +193,16 @@ fn a_silent_first_connection_stays_open_while_ranges_take_its_part() {
 #[test]
 fn without_memory_the_client_never_waits_for_bytes_that_it_has() {
     let mut plan = Segments::new(limits(2, 64 * MIB), 100 * MIB, 0);
-    let (id, range) = plan.next(u64::MAX).unwrap();
-    plan.first_received(range.start);
+    let (id, range) = plan.next_fetch(u64::MAX).unwrap();
+    plan.note_first_received(range.start);
     plan.note_delivered(range.start);
     let count = range.end - range.start;
-    plan.received(id, count as usize);
+    plan.note_received(id, count as usize);
     plan.note_delivered(count);
-    assert_eq!(plan.next(0), None);
+    assert_eq!(plan.next_fetch(0), None);
     plan.extend();
     assert!(plan.waits_for_fetch(), "{:?}", plan.source());
-    let (_, next) = plan.next(0).unwrap();
+    let (_, next) = plan.next_fetch(0).unwrap();
     assert_eq!(next, range.end..range.end + SMALLEST);
 }
 
@@ -236,24 +236,26 @@ impl SegmentsRun {
         let plan = &mut self.plan;
         // Other downloads use all the memory now and then.
         let free = if self.random.bool() { u64::MAX } else { 0 };
-        while let Some((id, range)) = plan.next(free) {
+        while let Some((id, range)) = plan.next_fetch(free) {
             self.fetches.insert(id, range.start);
         }
         let ids: Vec<u64> = self.fetches.keys().copied().collect();
         for id in ids {
             if self.random.u32(0..1000) < failed_fetches {
-                plan.failed(id);
+                plan.note_failed_fetch(id);
                 continue;
             }
-            let Some(left) = plan.left(id) else { continue };
+            let Some(left) = plan.remaining(id) else {
+                continue;
+            };
             assert_eq!(left.start, self.fetches[&id]);
             let count = self.random.usize(0..200_000);
-            let wanted = plan.received(id, count).unwrap();
+            let wanted = plan.note_received(id, count).unwrap();
             let from = left.start + wanted.skip as u64;
             self.received.push(from..from + wanted.keep as u64);
             self.fetches.insert(id, from + wanted.keep as u64);
         }
-        self.fetches.retain(|id, _| plan.left(*id).is_some());
+        self.fetches.retain(|id, _| plan.remaining(*id).is_some());
         assert!(self.fetches.len() <= plan.limits.connections);
         assert!(plan.held_bytes() <= plan.limits.memory + LARGEST);
     }
@@ -264,7 +266,7 @@ impl SegmentsRun {
             NextBytes::First { most } => {
                 let skips = self.plan.first_skips();
                 let count = self.random.u64(0..100_000).min(skips + most);
-                self.plan.first_received(count);
+                self.plan.note_first_received(count);
                 self.note_delivered(count.saturating_sub(skips));
             }
             NextBytes::Range { ready, .. } => {
@@ -274,7 +276,7 @@ impl SegmentsRun {
                 assert!(count == 0 || covered(from) && covered(last));
                 self.note_delivered(count);
             }
-            NextBytes::Nowhere => self.plan.extend(),
+            NextBytes::NoSource => self.plan.extend(),
             NextBytes::Done => assert_eq!(self.delivered, self.plan.length),
         }
         source
@@ -294,7 +296,7 @@ fn every_byte_is_delivered_once_and_in_order_whatever_breaks() {
         let first_breaks = play.random.u32(0..3) == 0;
         let done = (0..200_000).any(|round| {
             if first_breaks && round == 20 {
-                play.plan.first_failed();
+                play.plan.note_first_failed();
             }
             if play.random.u32(0..50) == 0 {
                 play.plan.skip_first();
@@ -303,7 +305,7 @@ fn every_byte_is_delivered_once_and_in_order_whatever_breaks() {
             match play.deliver() {
                 NextBytes::Done => true,
                 // No connection is left, so the download breaks off.
-                NextBytes::Nowhere => play.plan.first.is_none(),
+                NextBytes::NoSource => play.plan.first.is_none(),
                 NextBytes::First { .. } | NextBytes::Range { .. } => false,
             }
         });

@@ -59,7 +59,7 @@ pub(crate) fn evidence(stall: &Stall, sample: &Sample) -> String {
     if flow.queued > 0 {
         let _ = write!(text, "; {} B not acknowledged", flow.queued);
     }
-    if !flow.told {
+    if !flow.reports_acks {
         text.push_str("; this system does not report acknowledged bytes");
     }
     if let Some(kernel) = flow.kernel {

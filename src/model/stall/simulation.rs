@@ -169,7 +169,7 @@ fn run(seed: u64) -> usize {
     let mut world = StallSimulation::new(seed);
     let start = Instant::now();
     let at = |millis: u64| start + Duration::from_millis(millis);
-    let mut watch = Watch::new(&world.sample, &LIMITS, start);
+    let mut watch = Watchdog::new(&world.sample, &LIMITS, start);
     let (mut stalls, mut open, mut reported_at, mut gap) = (0, false, 0, 0);
     let mut next_act = world.pause();
     let mut next_look = tick;
@@ -254,7 +254,7 @@ fn run_healthy(seed: u64) -> u64 {
     world.sample.prompt = world.random.bool();
     let start = Instant::now();
     let at = |millis: u64| start + Duration::from_millis(millis);
-    let mut watch = Watch::new(&world.sample, &LIMITS, start);
+    let mut watch = Watchdog::new(&world.sample, &LIMITS, start);
     for _ in 0..60 {
         let next_act = world.now + healthy_pause(&mut world);
         while world.now < next_act {

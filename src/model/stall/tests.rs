@@ -38,7 +38,7 @@ fn flow(written: u64, queued: u64, kernel: Kernel) -> Flow {
         read: 3000,
         written,
         queued,
-        told: true,
+        reports_acks: true,
         blocked: false,
         kernel: Some(kernel),
     }
@@ -64,7 +64,7 @@ fn sample(stage: Stage, origin: Flow) -> Sample {
 /// The first stall of a transfer that stays in the state `sample`: its verdict, its leg, and the second of the report.
 fn first_stall(sample: &Sample, limits: &StallLimits) -> Option<(Verdict, Leg, u64)> {
     let start = Instant::now();
-    let mut watch = Watch::new(sample, limits, start);
+    let mut watch = Watchdog::new(sample, limits, start);
     for second in 1..600 {
         let now = start + Duration::from_secs(second);
         if let Observed::Stalled(stall) = watch.observe(sample, limits, now) {
@@ -179,14 +179,14 @@ fn unanswered_probes_are_path_drops_even_where_nothing_was_sent() {
 #[test]
 fn a_blocked_write_is_peer_not_reading_where_the_kernel_reports_nothing() {
     let mut origin = flow(9_000_000, 0, KERNEL);
-    (origin.kernel, origin.told, origin.blocked) = (None, false, true);
+    (origin.kernel, origin.reports_acks, origin.blocked) = (None, false, true);
     let stands = sample(Stage::SendingBody, origin);
     assert_eq!(
         first_stall(&stands, &LIMITS).unwrap().0,
         Verdict::PeerNotReading
     );
     let start = Instant::now();
-    let mut watch = Watch::new(&stands, &LIMITS, start);
+    let mut watch = Watchdog::new(&stands, &LIMITS, start);
     let Observed::Stalled(stall) = watch.observe(&stands, &LIMITS, start + LIMITS.after) else {
         panic!("no stall")
     };
@@ -216,7 +216,7 @@ fn a_queued_transfer_and_a_tunnel_whose_origin_spoke_last_are_never_stalled() {
     let start = Instant::now();
     let mut tunnel = sample(Stage::ReceivingBody, flow(900, 0, KERNEL));
     tunnel.tunnel = true;
-    let mut watch = Watch::new(&tunnel, &LIMITS, start);
+    let mut watch = Watchdog::new(&tunnel, &LIMITS, start);
     if let Some(origin) = &mut tunnel.origin {
         origin.read += 1;
     }
@@ -239,7 +239,7 @@ fn a_queued_transfer_and_a_tunnel_whose_origin_spoke_last_are_never_stalled() {
 fn bytes_from_the_client_are_no_progress_while_the_origin_acknowledges_none() {
     let start = Instant::now();
     let mut stands = sample(Stage::SendingBody, flow(1_000_000, 50_000, LOST));
-    let mut watch = Watch::new(&stands, &LIMITS, start);
+    let mut watch = Watchdog::new(&stands, &LIMITS, start);
     for second in 1..20 {
         stands.client.read += 80_000;
         if let Some(origin) = &mut stands.origin {
@@ -256,7 +256,7 @@ fn bytes_from_the_client_are_no_progress_while_the_origin_acknowledges_none() {
 fn a_long_stall_is_reported_at_doubling_times_and_its_end_once() {
     let start = Instant::now();
     let mut stands = sample(Stage::SendingBody, flow(1_000_000, 50_000, LOST));
-    let mut watch = Watch::new(&stands, &LIMITS, start);
+    let mut watch = Watchdog::new(&stands, &LIMITS, start);
     let mut reports = Vec::new();
     for second in 1..=200 {
         match watch.observe(&stands, &LIMITS, start + Duration::from_secs(second)) {
@@ -287,7 +287,7 @@ fn a_long_stall_is_reported_at_doubling_times_and_its_end_once() {
         lasted: Duration::from_secs(201),
     };
     assert_eq!(watch.observe(&stands, &LIMITS, now), over);
-    assert_eq!(watch.ended_stall(now), None);
+    assert_eq!(watch.unfinished_stall(now), None);
     assert_eq!(
         watch.observe(&stands, &LIMITS, now + Duration::from_secs(1)),
         Observed::Quiet
@@ -302,7 +302,7 @@ fn a_transfer_below_the_floor_is_throttled_and_its_standstill_is_a_second_stall(
     };
     let start = Instant::now();
     let mut slow = sample(Stage::SendingBody, flow(1_000_000, 500_000, KERNEL));
-    let mut watch = Watch::new(&slow, &limits, start);
+    let mut watch = Watchdog::new(&slow, &limits, start);
     let mut reports = Vec::new();
     for second in 1..200 {
         if second < 90
@@ -322,7 +322,7 @@ fn a_transfer_below_the_floor_is_throttled_and_its_standstill_is_a_second_stall(
     );
     // A slow client does not make the origin throttled.
     let mut waiting = sample(Stage::SendingBody, flow(1_000_000, 0, KERNEL));
-    let mut watch = Watch::new(&waiting, &limits, start);
+    let mut watch = Watchdog::new(&waiting, &limits, start);
     for second in 1..200 {
         waiting.client.read += 10;
         let now = start + Duration::from_secs(second);
@@ -385,7 +385,7 @@ fn a_storage_that_does_not_answer_has_its_verdict_within_30_s_and_is_a_stall_at_
         let start = Instant::now();
         let mut waiting = sample(Stage::AwaitingHead, flow(9_000_000, 0, KERNEL));
         waiting.prompt = prompt;
-        let mut watch = Watch::new(&waiting, &LIMITS, start);
+        let mut watch = Watchdog::new(&waiting, &LIMITS, start);
         let (mut reports, mut acts) = (Vec::new(), None);
         for second in 1..=200 {
             let now = start + Duration::from_secs(second);

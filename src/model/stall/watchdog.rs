@@ -14,7 +14,7 @@ use turn::progress_count;
 
 /// The state of one transfer's watchdog.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct Watchdog {
     due: Due,
     attempt: u32,
     stage: Stage,
@@ -44,7 +44,7 @@ struct ReportedStall {
     again_at: Duration,
 }
 
-impl Watch {
+impl Watchdog {
     /// Begins to watch at `now`.
     pub(crate) fn new(sample: &Sample, limits: &StallLimits, now: Instant) -> Self {
         let mut watch = Self {
@@ -183,7 +183,7 @@ impl Watch {
     }
 
     /// The reported stall that is not over when the transfer ends, and its duration.
-    pub(crate) fn ended_stall(&self, now: Instant) -> Option<(Verdict, Duration)> {
+    pub(crate) fn unfinished_stall(&self, now: Instant) -> Option<(Verdict, Duration)> {
         let reported = self.reported?;
         Some((
             reported.verdict,

@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::model::{
     Fault, FaultKind, Leg, Stage,
-    request_loop::{Release, Round, Rounds},
+    request_loop::{LoopDecision, LoopDetector, Release},
 };
 
 /// Above this number of entries, finished ones are removed.
@@ -25,7 +25,7 @@ static WAITING: LazyLock<Mutex<HashMap<HopAndTarget, TargetEntry>>> = LazyLock::
 
 #[derive(Default)]
 struct TargetEntry {
-    rounds: Rounds,
+    rounds: LoopDetector,
     changed: Arc<Notify>,
 }
 
@@ -41,7 +41,7 @@ impl PendingRequest {
         let waiting = Self((hop.to_owned(), target.to_owned()));
         let (round, changed) = waiting.arrive();
         let round = match round {
-            Round::Held(wait) => {
+            LoopDecision::Hold(wait) => {
                 let mut held = HeldRequest(Some(&waiting));
                 let how = match timeout(wait, changed).await {
                     Ok(()) => Release::Moved,
@@ -53,8 +53,8 @@ impl PendingRequest {
             round => round,
         };
         match round {
-            Round::Goes | Round::Held(_) => Ok(waiting),
-            Round::Loops => {
+            LoopDecision::Send | LoopDecision::Hold(_) => Ok(waiting),
+            LoopDecision::Reject => {
                 let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(hop);
                 Err(fault.detail(format!(
                     "each request for {target} through this hop comes back to this daemon as another one"
@@ -71,7 +71,7 @@ impl PendingRequest {
         }
     }
 
-    fn arrive(&self) -> (Round, OwnedNotified) {
+    fn arrive(&self) -> (LoopDecision, OwnedNotified) {
         let now = Instant::now();
         let mut waiting = lock();
         if waiting.len() > MANY {
@@ -87,10 +87,10 @@ impl PendingRequest {
         )
     }
 
-    fn release(&self, how: Release) -> Round {
+    fn release(&self, how: Release) -> LoopDecision {
         let mut waiting = lock();
         let entry = waiting.get_mut(&self.0);
-        entry.map_or(Round::Goes, |entry| {
+        entry.map_or(LoopDecision::Send, |entry| {
             entry.rounds.release(how, Instant::now())
         })
     }

@@ -202,7 +202,7 @@ impl TransferHandle {
         if let (Some(upstream), true) = (&event.subject.upstream, event.leg != Leg::Client) {
             let (siblings, now) = (self.0.ledger.siblings(), Instant::now());
             let about = &self.0.about;
-            siblings.failed(&about.route, about.role, upstream, &event.code, now);
+            siblings.record_failure(&about.route, about.role, upstream, &event.code, now);
         }
         self.0.state().timeline.fault(FaultNote {
             code: event.code.clone(),

@@ -10,7 +10,7 @@ use crate::{
         Fault, FaultKind, Leg,
         advice::Advice,
         siblings::Sibling,
-        stall::{self, Action, Due, Observed, Stall, Verdict, Watch},
+        stall::{self, Action, Due, Observed, Stall, Verdict, Watchdog},
     },
     track::{
         event::{LateResponse, ResponseAwaited, SmallSegmentsHelped, StallPhase, StallReported},
@@ -135,7 +135,7 @@ impl TransferState {
             let watch = state
                 .watching
                 .watch
-                .get_or_insert_with(|| Watch::new(&sample, &limits, now));
+                .get_or_insert_with(|| Watchdog::new(&sample, &limits, now));
             let observed = watch.observe(&sample, &limits, now);
             let deadline = watch.deadline(&sample, &limits, now);
             let must_act = watch.overdue(&sample, &limits, now);
@@ -198,7 +198,7 @@ impl TransferState {
         state: &mut TransferData,
         now: Instant,
     ) -> Option<StallReported> {
-        let (verdict, lasted) = state.watching.watch.as_mut()?.ended_stall(now)?;
+        let (verdict, lasted) = state.watching.watch.as_mut()?.unfinished_stall(now)?;
         let sample = state.sample(self);
         let watch = state.watching.watch.as_mut()?;
         let stall = Stall {
@@ -262,7 +262,7 @@ impl TransferState {
         {
             let code = format!("stall/{}", stall.verdict.as_str());
             let (about, siblings) = (&self.about, self.ledger.siblings());
-            siblings.failed(&about.route, about.role, upstream, &code, Instant::now());
+            siblings.record_failure(&about.route, about.role, upstream, &code, Instant::now());
         }
         Some(self.event(state, phase, &stall))
     }
@@ -305,7 +305,7 @@ impl TransferState {
             up: self.counters.up.load(Ordering::Relaxed),
             down: self.counters.down.load(Ordering::Relaxed),
             written: origin.written,
-            acknowledged: origin.told.then(|| origin.acknowledged()),
+            acknowledged: origin.reports_acks.then(|| origin.acknowledged()),
             answered: origin.read,
             kernel,
             sibling: self.sibling(upstream).map(|sibling| {
@@ -325,7 +325,7 @@ impl TransferState {
     fn sibling(&self, upstream: Option<&str>) -> Option<Sibling> {
         let about = &self.about;
         let siblings = self.ledger.siblings();
-        siblings.of(&about.route, about.role, upstream?, Instant::now())
+        siblings.sibling_of(&about.route, about.role, upstream?, Instant::now())
     }
 
     fn stall_advice(&self, verdict: Verdict, upstream: Option<&str>) -> Advice {

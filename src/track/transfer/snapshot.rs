@@ -19,7 +19,7 @@ use crate::{
     io::TcpMonitor,
     model::{
         resource,
-        stall::{Due, Flow, Verdict, Watch},
+        stall::{Due, Flow, Verdict, Watchdog},
     },
     track::{
         event::EventText,
@@ -203,7 +203,7 @@ impl TransferState {
     /// Its place in the order of an overview; counts it for its upstream.
     pub(in crate::track) fn rank(&self, loads: &mut UpstreamLoads) -> (Activity, Reverse<u64>) {
         let state = self.state();
-        let stall = state.watching.watch.as_ref().and_then(Watch::verdict);
+        let stall = state.watching.watch.as_ref().and_then(Watchdog::verdict);
         if let Some(upstream) = &state.upstream {
             let is_stalled = stall.is_some_and(Verdict::ending_helps);
             loads.add(&self.about.route, upstream, is_stalled);

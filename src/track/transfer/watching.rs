@@ -12,7 +12,7 @@ use crate::{
     io::TcpMonitor,
     model::{
         Role, Stage,
-        stall::{self, Flow, Sample, Stall, Verdict, Watch},
+        stall::{self, Flow, Sample, Stall, Verdict, Watchdog},
     },
     track::pace::RateSampler,
 };
@@ -51,7 +51,7 @@ impl WatchedSocket {
 /// The watchdog's state.
 #[derive(Debug, Default)]
 pub(super) struct WatchdogState {
-    pub(super) watch: Option<Watch>,
+    pub(super) watch: Option<Watchdog>,
     pub(super) checked_at: Option<Instant>,
     pub(super) sample: Option<Sample>,
     pub(super) reported: Option<Stall>,
@@ -77,7 +77,7 @@ impl WatchdogState {
     /// The bytes that the other side's kernel had acknowledged at the last check.
     pub(super) fn acknowledged(&self) -> Option<u64> {
         let origin = self.sample?.origin?;
-        origin.told.then(|| origin.acknowledged())
+        origin.reports_acks.then(|| origin.acknowledged())
     }
 
     /// True where nothing moved between the last two checks.

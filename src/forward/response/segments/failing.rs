@@ -62,7 +62,7 @@ impl Segmented {
     pub(super) fn fetch_failed(&mut self, id: u64, why: &str) {
         self.requests.transfer().segment_failed(why);
         let gave_up = self.plan.is_given_up();
-        self.plan.failed(id);
+        self.plan.note_failed_fetch(id);
         if self.plan.is_given_up() && !gave_up {
             self.give_up("too many ranges failed");
         }

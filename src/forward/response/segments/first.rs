@@ -26,7 +26,7 @@ impl Segmented {
         let skips = self.plan.first_skips();
         let count = (skips + most).min(self.spare.len() as u64);
         let mut bytes = self.spare.split_to(count as usize);
-        self.plan.first_received(count);
+        self.plan.note_first_received(count);
         bytes.advance(skips.min(count) as usize);
         Poll::Ready(Ok(bytes))
     }
@@ -64,7 +64,7 @@ impl Segmented {
                 self.first_read = now;
                 let count = skips.min(self.spare.len() as u64).min(TRICKLE);
                 self.spare.advance(count as usize);
-                self.plan.first_received(count);
+                self.plan.note_first_received(count);
             }
             Poll::Ready(Err(broken)) => self.first_failed(broken),
             Poll::Pending => {}
@@ -77,7 +77,7 @@ impl Segmented {
             .segment_failed(&broken.kind.as_str());
         self.spare = Bytes::new();
         self.broken = Some(broken);
-        self.plan.first_failed();
+        self.plan.note_first_failed();
     }
 
     /// If the first connection has no bytes for the client, ranges fetch its remaining part.

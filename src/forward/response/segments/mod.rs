@@ -165,10 +165,10 @@ impl Segmented {
                         Err(broken) => self.first_failed(broken),
                     }
                 }
-                NextBytes::Nowhere if self.broken.is_none() && !self.plan.is_given_up() => {
+                NextBytes::NoSource if self.broken.is_none() && !self.plan.is_given_up() => {
                     self.plan.extend();
                 }
-                NextBytes::Nowhere => {
+                NextBytes::NoSource => {
                     let broken = self.broken.take().unwrap_or_else(BodyError::early);
                     return Poll::Ready(Some(Err(broken)));
                 }
@@ -194,7 +194,7 @@ impl Segmented {
         self.plan.note_delivered(count as u64);
         let held = self.plan.held_bytes();
         self.memory.plan(|_| ((), held));
-        self.count(self.plan.ahead());
+        self.count(self.plan.bytes_ahead());
     }
 
     /// Sets how many bytes wait for delivery.
@@ -217,7 +217,7 @@ impl Segmented {
             }
             self.end_silent_fetches();
         }
-        self.count(self.plan.ahead());
+        self.count(self.plan.bytes_ahead());
         self.update_status();
     }
 
@@ -225,7 +225,7 @@ impl Segmented {
     fn assign_ranges(&mut self) {
         let plan = &mut self.plan;
         for worker in &mut self.workers {
-            worker.end_unwanted(|id| plan.left(id).is_some());
+            worker.end_unwanted(|id| plan.remaining(id).is_some());
         }
         self.workers.retain(|worker| !worker.is_gone());
         loop {
@@ -241,7 +241,7 @@ impl Segmented {
             let plan = &mut self.plan;
             let next = self
                 .memory
-                .plan(|free| (plan.next(free), plan.held_bytes()));
+                .plan(|free| (plan.next_fetch(free), plan.held_bytes()));
             let Some((id, range)) = next else { return };
             match (free.and_then(|at| self.workers.get_mut(at)), place) {
                 (Some(worker), _) => worker.fetch(&self.requests, id, range),
@@ -249,7 +249,7 @@ impl Segmented {
                     let worker = Worker::new(place, &self.requests, id, range);
                     self.workers.push(worker);
                 }
-                (None, None) => self.plan.failed(id),
+                (None, None) => self.plan.note_failed_fetch(id),
             }
         }
     }
@@ -271,14 +271,14 @@ impl Segmented {
                 WorkerStep::Waits => return false,
                 WorkerStep::Free => return true,
                 WorkerStep::Bytes { id, bytes } => {
-                    let Some(wanted) = self.plan.received(id, bytes.len()) else {
+                    let Some(wanted) = self.plan.note_received(id, bytes.len()) else {
                         worker.end_unwanted(|_| false);
                         return true;
                     };
                     self.held_back.note_progress();
                     let keep = bytes.get(wanted.skip..wanted.skip + wanted.keep);
                     self.kept.append(wanted.start, keep.unwrap_or_default());
-                    worker.end_unwanted(|id| self.plan.left(id).is_some());
+                    worker.end_unwanted(|id| self.plan.remaining(id).is_some());
                 }
                 WorkerStep::Failed { id, why } => {
                     self.fetch_failed(id, &why);

@@ -25,7 +25,7 @@ impl UpstreamPlan {
                 }
                 self.note_success();
             }
-            Lesson::Whole => scope.note_success(shared, upstream, Success::Whole),
+            Lesson::Complete => scope.note_success(shared, upstream, Success::Complete),
             Lesson::Failed(cause) => scope.note_failure(shared, upstream, cause),
             Lesson::Doubtful(cause) => scope.note_suspicion(shared, upstream, cause),
         }

@@ -173,7 +173,7 @@ fn nothing_is_tried_again_once_a_byte_of_the_request_has_left() {
         upstreams_left: 3,
     };
     for kind in every_kind() {
-        let sent = fault(kind).sent(true);
+        let sent = fault(kind).with_unsent(false);
         let decision = POLICY.decide(&sent, tried, 0.5);
         assert_eq!(decision, RetryDecision::GiveUp, "{sent}");
     }
@@ -262,7 +262,8 @@ fn over_thousands_of_requests_nothing_is_attempted_again_after_a_byte_of_it_was_
             assert!(attempts <= 6 * 4, "attempts without end");
             let kind = random.choice(&kinds).unwrap();
             let sent = random.u8(..3) == 0;
-            let fault = Fault::new(Leg::Origin, Stage::SendingBody, kind.clone()).sent(sent);
+            let fault =
+                Fault::new(Leg::Origin, Stage::SendingBody, kind.clone()).with_unsent(!sent);
             let tried = AttemptCounts {
                 on_this_upstream,
                 upstreams_left,

@@ -39,7 +39,7 @@ pub(super) fn awaits_head(due: Due, sample: &Sample) -> bool {
 }
 
 /// When a response that does not begin is a stall: early where the connection is dead, else when gitferry acts on it. A slow storage is
-/// no stall, so it only gets a notice ([`super::Watch::notice`]).
+/// no stall, so it only gets a notice ([`super::Watchdog::notice`]).
 pub(super) fn reported_after(sample: &Sample, limits: &StallLimits) -> Duration {
     if rules::is_dead(sample) && !limits.after.is_zero() {
         late_after(limits).min(limits.answer_after)

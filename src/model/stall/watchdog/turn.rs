@@ -1,12 +1,12 @@
 //! Which party is due, and the count that only this party can move.
 
-use super::Watch;
+use super::Watchdog;
 use crate::model::{
     Stage,
     stall::{Due, Sample, rules},
 };
 
-impl Watch {
+impl Watchdog {
     /// Records which side spoke last.
     pub(super) fn record_speaker(&mut self, sample: &Sample) {
         let seen = (

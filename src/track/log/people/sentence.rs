@@ -87,7 +87,7 @@ pub(super) fn fault_sentence(line: &LogLine) -> String {
         Some("client") if line.text("host") != Some("-") => ", client leg",
         _ => "",
     };
-    let meaning = fault::lower(meaning.trim_end_matches('.'));
+    let meaning = fault::lower_first(meaning.trim_end_matches('.'));
     let mut text = format!("{}{leg}, {}: {meaning}", place(line), during(line));
     if let Some(value) = value {
         let _ = write!(text, " ({value})");
