@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_a_config_that_means_the_same_and_holds_no_secret() {
+    fn the_printed_config_loads_again_as_the_same_config_and_has_no_secret() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("gitferry.toml");
         let text = "[hops]\noffice = { url = \"https://proxy.test\", username = \"me\", password_env = \"OFFICE_PASSWORD\" }\n\
@@ -283,7 +283,7 @@ mod tests {
         let again = config::load(Some(&file), &variable)
             .unwrap_or_else(|problems| panic!("{problems}\n{first}"));
         assert_eq!(first, shown(&again));
-        // What a route of the file has taken over is no host of the built-in one any more.
+        // A host that a route of the file repeats is removed from the built-in route.
         let (first_hosts, hosts) = (hosts(&config), hosts(&again));
         assert_eq!(
             hosts

@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definition_of_the_commands_is_valid() {
         Cli::command().debug_assert();
     }
 
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_config_may_be_named_before_and_after_the_command() {
+    fn config_may_stand_before_and_after_the_command() {
         for arguments in [
             ["gitferry", "--config", "x.toml", "man"],
             ["gitferry", "man", "--config", "x.toml"],
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_is_looked_for_where_services_and_users_keep_theirs() {
+    fn the_config_is_searched_in_the_directories_of_systemd_the_user_and_the_machine() {
         let variables = |set: &'static [(&str, &str)]| {
             let places = places(|name| {
                 let (_, value) = set.iter().find(|(known, _)| *known == name)?;

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_middlebox_is_named_by_its_issuer_and_a_public_ca_is_none() {
+    fn a_middlebox_is_recognised_by_its_issuer_and_a_public_ca_is_not_one() {
         assert_eq!(
             middlebox("Fortinet, FGT60F CA"),
             Some("a Fortinet firewall")
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_shown_as_people_write_it() {
+    fn a_day_is_shown_as_year_month_day() {
         assert_eq!(day(951_827_696), "2000-02-29");
     }
 }

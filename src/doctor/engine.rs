@@ -102,7 +102,7 @@ mod tests {
     use crate::doctor::PATH_CHECKS;
 
     #[test]
-    fn a_failed_check_skips_those_that_need_it() {
+    fn a_check_waits_for_those_it_needs_and_is_skipped_where_one_failed() {
         let find = |name| PATH_CHECKS.iter().find(|check| check.name == name).unwrap();
         let mut ended = BTreeMap::new();
         assert_eq!(readiness(find("name"), &ended), Readiness::Run);

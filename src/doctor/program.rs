@@ -91,18 +91,29 @@ impl Drop for ProcessGroup {
 
 #[cfg(test)]
 mod tests {
+    use nix::{sys::stat::Mode, unistd::mkfifo};
+
     use super::*;
 
     #[tokio::test]
-    async fn a_program_that_does_not_end_is_ended_with_its_children() {
+    async fn a_program_that_exceeds_its_limit_is_killed_with_its_children() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        mkfifo(&fifo, Mode::S_IRWXU).unwrap();
         let mut command = Command::new("sh");
-        command.args(["-c", "sleep 60 & sleep 60; echo done"]);
-        let ended = run(command, "", Duration::from_millis(200)).await;
+        let script = "exec 3>\"$0\"; echo started >&3; sleep 600 & sleep 600";
+        command.args(["-c", script]).arg(&fifo);
+        let read = tokio::task::spawn_blocking(|| std::fs::read_to_string(fifo));
+        let ended = run(command, "", Duration::from_secs(3)).await;
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        // The FIFO ends once no process has it open.
+        let read = timeout(Duration::from_secs(30), read).await;
+        let text = read.expect("a child still runs").unwrap().unwrap();
+        assert_eq!(text, "started\n");
     }
 
     #[tokio::test]
-    async fn input_and_output_pass() {
+    async fn a_program_gets_its_input_and_its_output_and_exit_code_are_returned() {
         let mut command = Command::new("sh");
         command.args(["-c", "cat; echo oops >&2; exit 3"]);
         let ended = run(command, "hello", Duration::from_secs(20))

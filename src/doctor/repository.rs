@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_own_lfs_url_counts_before_the_one_that_came_with_the_repository() {
+    fn the_users_lfs_url_overrides_that_of_lfsconfig_and_only_safe_keys_of_lfsconfig_count() {
         let own = settings(&[("lfs.url", "https://own.test/lfs")]);
         let shared = settings(&[
             ("lfs.url", "https://shared.test/lfs"),

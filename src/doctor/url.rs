@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lfs_api_of_a_remote_stands_below_it_and_that_of_ssh_below_https() {
+    fn the_lfs_api_is_below_the_remote_and_on_https_for_an_ssh_remote() {
         for (remote, api) in [
             (
                 "https://hf.co/me/model",

@@ -10,7 +10,7 @@ use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A daemon that reads one request head and then does as told.
+/// A server that reads one request head and then runs a closure.
 struct FakeDaemon {
     address: SocketAddr,
     thread: JoinHandle<String>,
@@ -42,6 +42,15 @@ impl FakeDaemon {
     fn asked(self) -> String {
         self.thread.join().unwrap()
     }
+}
+
+/// A port without a listener, reserved as long as the socket lives.
+fn closed_port() -> (socket2::Socket, SocketAddr) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket.bind(&any.into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
 }
 
 fn greeted(daemon: &FakeDaemon) -> Result<(TcpStream, Vec<u8>), String> {
@@ -83,7 +92,7 @@ fn a_banner_in_the_same_segment_as_the_reply_is_not_lost_and_input_half_closes()
 }
 
 #[test]
-fn the_targets_end_is_the_end_although_input_goes_on() {
+fn the_command_ends_with_the_target_although_its_input_is_still_open() {
     struct Open(mpsc::Receiver<()>);
     impl Read for Open {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
@@ -147,7 +156,7 @@ fn a_refusal_gives_its_reason() {
 }
 
 #[test]
-fn what_is_no_answer_is_an_error() {
+fn a_server_that_is_not_a_proxy_or_closes_early_is_an_error() {
     for (answer, reason) in [
         (
             &b"SSH-2.0-OpenSSH\r\n"[..],
@@ -164,12 +173,9 @@ fn what_is_no_answer_is_an_error() {
 }
 
 #[test]
-fn without_a_daemon_the_command_that_starts_one_is_named() {
-    let address = {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        listener.local_addr().unwrap()
-    };
-    let failure = reach(&[address]).unwrap_err().to_string();
+fn without_a_daemon_the_hint_names_the_command_that_starts_one() {
+    let (_reserved, closed) = closed_port();
+    let failure = reach(&[closed]).unwrap_err().to_string();
     assert!(
         failure.contains("no daemon answers at 127.0.0.1:"),
         "{failure}"
@@ -178,12 +184,9 @@ fn without_a_daemon_the_command_that_starts_one_is_named() {
 }
 
 #[test]
-fn a_second_address_is_tried() {
+fn the_second_address_is_tried_where_the_first_refuses() {
     let daemon = FakeDaemon::answering(b"HTTP/1.1 200 OK\r\n\r\n");
-    let closed = {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        listener.local_addr().unwrap()
-    };
+    let (_reserved, closed) = closed_port();
     let mut stream = reach(&[closed, daemon.address]).unwrap();
     stream.write_all(b"\r\n\r\n").unwrap();
     daemon.asked();

@@ -179,7 +179,7 @@ mod tests {
                         upstreams = [\n  { via = \"office\" }, # first\n]\nhosts = [\"s.test\"]\n";
 
     #[test]
-    fn a_route_of_the_file_is_changed_and_everything_else_stays() {
+    fn an_edit_of_a_route_keeps_every_other_line_of_the_file() {
         let after = edited(FILE, &upstreams("lfs")).unwrap();
         assert!(
             after.contains("upstreams = [{ via = \"direct\" }, { via = \"office\" }]"),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_built_in_route_gets_a_table_of_its_name() {
+    fn an_edit_of_a_built_in_route_or_section_adds_its_table() {
         let after = edited("", &upstreams("hf-lfs")).unwrap();
         assert_eq!(after, upstreams("hf-lfs").toml() + "\n");
         let segment = ConfigEdit::of_route("hf-lfs", "dial.max_segment", "\"1220 B\"".into());

@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_everybody_has_keeps_its_name_and_what_is_the_users_own_gets_a_stable_one() {
+    fn built_in_names_are_kept_and_own_names_get_a_stable_pseudonym() {
         let mut names = Pseudonyms::new(false);
         assert_eq!(names.host("huggingface.co"), "huggingface.co");
         assert_eq!(names.host("*.hf.co"), "*.hf.co");

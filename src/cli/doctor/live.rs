@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lines_never_outgrow_the_terminal() {
+    fn the_live_display_fits_the_height_and_width_of_the_terminal() {
         let findings: Vec<Finding> = (0..40)
             .map(|number| finding(&format!("git {number}"), Outcome::passed("ok")))
             .chain([finding(

@@ -167,7 +167,7 @@ mod tests {
     use super::{super::document, *};
 
     #[test]
-    fn what_roff_would_obey_is_escaped() {
+    fn special_characters_of_roff_are_escaped() {
         let head = PageHead {
             title: "x",
             section: 1,

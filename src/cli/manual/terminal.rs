@@ -23,7 +23,7 @@ pub(in crate::cli) struct Screen {
 
 /// The blocks as text.
 pub(super) fn render(blocks: &[Block], screen: Screen) -> String {
-    let mut text = Renderer {
+    let mut text = TerminalText {
         screen: Screen {
             width: screen.width.max(NARROWEST),
             ..screen
@@ -39,12 +39,12 @@ pub(super) fn render(blocks: &[Block], screen: Screen) -> String {
     text.out.trim_start_matches('\n').to_owned()
 }
 
-struct Renderer {
+struct TerminalText {
     screen: Screen,
     out: String,
 }
 
-impl Renderer {
+impl TerminalText {
     fn heading(&mut self, level: u8, title: &[Inline]) {
         let indent = if level > 2 { STEP } else { 0 };
         let strong = title.iter().map(|span| Inline {
@@ -205,7 +205,7 @@ mod tests {
     use super::{super::document, *};
 
     #[test]
-    fn text_is_wrapped_and_names_are_bold_on_a_terminal_alone() {
+    fn text_is_wrapped_and_names_are_bold_only_on_a_terminal() {
         let blocks = document::parse(
             "# Title\n\none two `three`, four five six seven eight nine ten\n\n- a\n- b\n\n`k`\n: what it is\n\n```\ncode\n```\n",
         );

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn other_objects_are_foreign_and_what_is_no_object_is_broken() {
+    fn other_objects_are_foreign_and_invalid_json_is_broken() {
         for line in [
             "{}",
             r#"{"message":"fault"}"#,

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_of_ours_is_none() {
+    fn a_time_in_another_format_is_refused() {
         for text in [
             "",
             "2026-11-23T16:00:00.000000Z",

@@ -1,7 +1,7 @@
-//! Reports of real logs, by golden files; and what no log may do to one.
+//! Reports of real logs, compared with golden files; and of damaged and hostile ones.
 //!
-//! `tests/fixtures/report` holds what a real daemon wrote with one hop that refuses a host and one that drops connections, and what a
-//! real journald made of it. `UPDATE_FIXTURES=1` writes the golden files anew: read what changes.
+//! `tests/fixtures/report` has the log of a real daemon with one hop that refuses a host and one that drops connections, and
+//! the output of a real journalctl for it. `UPDATE_FIXTURES=1` updates the golden files: read the diff.
 
 use std::{collections::BTreeMap, env, fs, path::Path};
 
@@ -25,7 +25,7 @@ fn fixture(name: &str) -> Vec<u8> {
     fs::read(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Holds `text` against a file of `tests/fixtures`.
+/// Compares `text` with a file of `tests/fixtures`.
 fn golden(name: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures")
@@ -38,7 +38,7 @@ fn golden(name: &str, text: &str) {
     assert_eq!(text, expected, "{name}");
 }
 
-fn summed(logs: &[&[u8]]) -> LogSummary {
+fn summarised(logs: &[&[u8]]) -> LogSummary {
     let mut summary = LogSummary::default();
     for log in logs {
         reader::read(*log, &mut summary).unwrap();
@@ -47,7 +47,7 @@ fn summed(logs: &[&[u8]]) -> LogSummary {
 }
 
 fn paged(logs: &[&[u8]]) -> String {
-    page::page(&summed(logs), &roles())
+    page::page(&summarised(logs), &roles())
 }
 
 /// The page without the head's count of lines, which tells the formats apart.
@@ -57,8 +57,8 @@ fn without_lines(page: &str) -> String {
 }
 
 #[test]
-fn a_text_log_of_a_real_run_is_summed_up() {
-    let summary = summed(&[&fixture("text.log")]);
+fn a_logfmt_log_of_a_real_run_is_summarised() {
+    let summary = summarised(&[&fixture("text.log")]);
     golden("report/text.page", &page::page(&summary, &roles()));
     golden(
         "report/text.json",
@@ -67,19 +67,19 @@ fn a_text_log_of_a_real_run_is_summed_up() {
 }
 
 #[test]
-fn a_json_log_of_a_real_run_is_summed_up() {
+fn a_json_log_of_a_real_run_is_summarised() {
     golden("report/json.page", &paged(&[&fixture("json.log")]));
 }
 
 #[test]
-fn what_journald_made_of_a_log_is_summed_up_like_the_log() {
+fn the_output_of_journalctl_is_summarised_like_the_log_itself() {
     let plain = without_lines(&paged(&[&fixture("text.log")]));
     for form in [
         "journal-short.log",
         "journal-json.log",
         "journal-export.log",
     ] {
-        let summary = summed(&[&fixture(form)]);
+        let summary = summarised(&[&fixture(form)]);
         assert_eq!(
             (summary.lines.events, summary.lines.advice),
             (20, 5),
@@ -99,7 +99,7 @@ fn what_journald_made_of_a_log_is_summed_up_like_the_log() {
 }
 
 #[test]
-fn journald_entries_that_hold_json_are_summed_up_too() {
+fn journal_entries_that_contain_json_are_summarised_like_the_log_itself() {
     let log = String::from_utf8(fixture("json.log")).unwrap();
     let plain = without_lines(&paged(&[log.as_bytes()]));
     let short: String = log
@@ -118,7 +118,7 @@ fn journald_entries_that_hold_json_are_summed_up_too() {
 }
 
 #[test]
-fn rotated_logs_are_one_log_wherever_they_are_parted() {
+fn rotated_logs_are_one_log_wherever_they_are_split() {
     let log = fixture("text.log");
     let plain = paged(&[&log]);
     let ends: Vec<usize> = (0..log.len()).filter(|at| log[*at] == b'\n').collect();
@@ -130,7 +130,7 @@ fn rotated_logs_are_one_log_wherever_they_are_parted() {
 }
 
 #[test]
-fn a_log_that_is_cut_at_any_byte_is_no_error_and_invents_nothing() {
+fn a_log_that_is_cut_at_any_byte_has_no_unreadable_line_and_no_extra_host_or_code() {
     for name in [
         "text.log",
         "json.log",
@@ -138,9 +138,9 @@ fn a_log_that_is_cut_at_any_byte_is_no_error_and_invents_nothing() {
         "journal-json.log",
     ] {
         let log = fixture(name);
-        let full = summed(&[&log]);
+        let full = summarised(&[&log]);
         for end in (0..log.len()).step_by(7) {
-            let cut = summed(&[&log[..end]]);
+            let cut = summarised(&[&log[..end]]);
             assert_eq!(cut.lines.unreadable, 0, "{name} at {end}");
             assert!(cut.lines.cut <= 1, "{name} at {end}");
             for (host, part) in &cut.hosts {
@@ -157,11 +157,11 @@ fn a_log_that_is_cut_at_any_byte_is_no_error_and_invents_nothing() {
 }
 
 #[test]
-fn text_and_json_may_stand_in_one_log_among_lines_of_others() {
+fn logfmt_and_json_may_be_mixed_with_lines_of_other_programs() {
     let mut log = fixture("text.log");
     log.extend_from_slice(b"panic somewhere\n\xff\xfe\n{\"a\":1}\nNov 23 host sshd[1]: x\n\n");
     log.extend(fixture("json.log"));
-    let summary = summed(&[&log]);
+    let summary = summarised(&[&log]);
     assert_eq!(summary.transfers.ended, 22);
     assert_eq!(summary.lines.foreign, 5);
     assert_eq!(summary.starts, 2);
@@ -182,13 +182,13 @@ fn ended(id: u64, host: &str, upstream: &str, result: &str) -> String {
 }
 
 #[test]
-fn a_closing_line_whose_fault_is_missing_counts_once_and_with_its_fault_once_too() {
+fn a_failed_transfer_counts_once_with_and_without_its_fault_line() {
     let code = "hop/greeting/timed-out";
     for log in [
         ended(1, "a", "u", code),
         fault(1, "a", "u", "give-up") + &ended(1, "a", "u", code),
     ] {
-        let summary = summed(&[log.as_bytes()]);
+        let summary = summarised(&[log.as_bytes()]);
         assert_eq!(summary.hosts["a"].rows[code].times, 1, "{log}");
         assert_eq!(summary.hosts["a"].upstreams["u"].failed, 1);
         assert_eq!(summary.transfers.failed, 1);
@@ -198,19 +198,19 @@ fn a_closing_line_whose_fault_is_missing_counts_once_and_with_its_fault_once_too
 #[test]
 fn the_wait_before_a_retry_is_lost_time_and_counted_once() {
     let log = fault(1, "a", "u", "again wait_ms=500") + &ended(1, "a", "u", "closed");
-    let summary = summed(&[log.as_bytes()]);
+    let summary = summarised(&[log.as_bytes()]);
     assert_eq!(summary.lost_ms(), 1500);
     assert_eq!(summary.transfers.means, [1, 0, 0, 0]);
     let log = log.replace("wait_ms=500", "wait_ms=500 rescue=replay");
-    assert_eq!(summed(&[log.as_bytes()]).transfers.means, [0, 0, 1, 0]);
+    assert_eq!(summarised(&[log.as_bytes()]).transfers.means, [0, 0, 1, 0]);
     assert_eq!(summary.hosts["a"].rows["hop/greeting/timed-out"].rescued, 1);
 }
 
 #[test]
-fn a_daemon_that_begins_anew_counts_its_transfers_anew() {
+fn transfer_numbers_restart_with_the_daemon() {
     let started = "2026-11-23T16:00:02.000Z  INFO config loaded config=x routes=1\n";
     let log = fault(1, "a", "u", "again wait_ms=5") + started + &ended(1, "a", "u", "closed");
-    let summary = summed(&[log.as_bytes()]);
+    let summary = summarised(&[log.as_bytes()]);
     assert_eq!((summary.transfers.rescued, summary.open_ended()), (0, 1));
 }
 
@@ -225,17 +225,17 @@ fn stall(message: &str) -> String {
 const STALLED: &str = "origin/sending-body/stalled-path-drops";
 
 #[test]
-fn a_stall_and_the_fault_that_acts_on_it_are_one() {
+fn a_stall_and_the_fault_that_acts_on_it_count_once() {
     let acted = fault(1, "a", "u", "next-upstream next_upstream=v")
         .replace("hop/greeting/timed-out", STALLED);
-    let told = [
+    let log = [
         stall("stall"),
         stall("stall goes on"),
         acted,
         stall("stall over"),
         ended(1, "a", "v", "closed"),
     ];
-    let summary = summed(&[told.concat().as_bytes()]);
+    let summary = summarised(&[log.concat().as_bytes()]);
     let row = &summary.hosts["a"].rows[STALLED];
     assert_eq!(
         (row.times, row.stalls, row.faults, row.rescued, row.lost_ms),
@@ -252,18 +252,18 @@ fn the_time_of_a_stall_is_counted_once_however_it_ends() {
         ended(1, "a", "u", "closed"),
     ]
     .concat();
-    assert_eq!(summed(&[over.as_bytes()]).lost_ms(), 7000);
+    assert_eq!(summarised(&[over.as_bytes()]).lost_ms(), 7000);
     let gone = ended(1, "a", "u", "client/sending-body/gone")
         .replace("total_ms=2000", "total_ms=9000")
         .replace("tunnel", "intercept");
     let ended = [stall("stall"), stall("stall ended with its transfer"), gone].concat();
-    let summary = summed(&[ended.as_bytes()]);
+    let summary = summarised(&[ended.as_bytes()]);
     assert_eq!(summary.hosts["a"].rows[STALLED].lost_ms, 7000);
     assert_eq!(summary.lost_ms(), 9000);
 }
 
 #[test]
-fn memory_is_bounded_and_what_is_beyond_it_is_summed_as_others() {
+fn beyond_the_limits_hosts_and_codes_are_counted_as_others() {
     let mut log = String::new();
     for id in 0..30_000 {
         log += &fault(
@@ -273,7 +273,7 @@ fn memory_is_bounded_and_what_is_beyond_it_is_summed_as_others() {
             "give-up",
         );
     }
-    let summary = summed(&[log.as_bytes()]);
+    let summary = summarised(&[log.as_bytes()]);
     assert_eq!(summary.hosts.len(), 1001);
     assert_eq!(
         summary.hosts["(others)"].rows["hop/greeting/timed-out"].times,
@@ -283,17 +283,17 @@ fn memory_is_bounded_and_what_is_beyond_it_is_summed_as_others() {
     let mut long = "x".repeat(5 << 20);
     long += "\n";
     long += &ended(1, "a", "u", "closed");
-    let summary = summed(&[long.as_bytes()]);
+    let summary = summarised(&[long.as_bytes()]);
     assert_eq!((summary.lines.foreign, summary.lines.events), (1, 1));
 }
 
 #[test]
-fn a_hostile_log_shows_no_secret_no_control_character_and_no_wide_line() {
+fn the_report_of_a_hostile_log_has_no_secret_no_control_character_and_no_wide_line() {
     let host = "\"\\u001b[2Jevil.test\"";
     let mut log = fault(1, host, "\"https://me:SECRET@hop?x=SECRET\"", "give-up");
     log += "                         advice: see https://me:SECRET@h/?X-Amz-Signature=SECRET \u{9b}31m \u{202e}x hf_SECRETSECRETSECRET\n";
     log += &fault(2, &"w".repeat(900), "u\u{85}u", "give-up");
-    let summary = summed(&[log.as_bytes()]);
+    let summary = summarised(&[log.as_bytes()]);
     let page = page::page(&summary, &roles());
     let data = data::data(&summary, &roles()).to_string();
     assert!(page.contains("evil.test") && data.contains("evil.test"));
@@ -311,14 +311,14 @@ fn a_hostile_log_shows_no_secret_no_control_character_and_no_wide_line() {
 }
 
 #[test]
-fn a_client_that_goes_away_says_nothing_about_the_upstream() {
+fn a_client_that_disconnects_is_not_a_failure_of_the_upstream() {
     let gone = "client/receiving-body/gone";
     let log = [
         ended(1, "a", "u", gone),
         ended(2, "a", "v", gone),
         ended(3, "a", "u", "closed"),
     ];
-    let summary = summed(&[log.concat().as_bytes()]);
+    let summary = summarised(&[log.concat().as_bytes()]);
     assert!(
         summary.hosts["a"]
             .upstreams
@@ -334,13 +334,13 @@ fn a_client_that_goes_away_says_nothing_about_the_upstream() {
 }
 
 #[test]
-fn a_compressed_log_is_named_as_such() {
+fn a_compressed_log_is_refused_with_the_command_that_decompresses_it() {
     let error = reader::read(&[0x1f, 0x8b, 8, 0][..], &mut LogSummary::default()).unwrap_err();
     assert!(error.to_string().contains("zcat"), "{error}");
 }
 
 #[test]
-fn noise_is_read_without_a_panic() {
+fn a_damaged_log_is_read_without_a_panic() {
     let mut random = fastrand::Rng::with_seed(4);
     let logs: Vec<Vec<u8>> = [
         "text.log",
@@ -369,7 +369,7 @@ fn noise_is_read_without_a_panic() {
 }
 
 #[test]
-fn the_advice_for_one_upstream_is_not_anothers() {
+fn each_upstream_gets_its_own_advice() {
     let line = |id: u32, upstream: &str| {
         format!(
             "2026-11-23T16:00:00.000Z  WARN fault id={id} code=hop/greeting/bad-answer leg=hop stage=greeting kind=bad-answer \

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_of_syslog_or_journald_is_taken_off_with_its_pid() {
+    fn a_prefix_of_syslog_or_journald_is_removed_and_its_pid_is_kept() {
         for prefix in [
             "Nov 23 16:00:00 host gitferry[123]: ",
             "2026-11-23T16:00:00+0000 host gitferry[123]: ",
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_of_a_terminal_are_taken_off() {
+    fn colours_of_a_terminal_are_removed() {
         let line = LINE.replace(" WARN", "\u{1b}[33m WARN\u{1b}[0m");
         assert_eq!(record(&line, End::Newline).message, "fault");
     }

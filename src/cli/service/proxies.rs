@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_leaves_the_url_and_the_daemons_own_address_is_left_out() {
+    fn passwords_are_removed_from_proxy_urls_and_the_daemons_own_address_is_dropped() {
         let proxies = of(&[
             ("HTTPS_PROXY", "http://me%40x:p%20w@proxy.test:3128"),
             ("http_proxy", "http://127.0.0.1:4483"),

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fake_private_or_blocked_address_is_reported_and_a_public_one_is_not() {
+    fn fake_private_and_blocked_addresses_are_implausible_and_public_ones_are_not() {
         let host: Host = "hf.co".parse().unwrap();
         for (address, word) in [
             ("198.18.0.7", Some("fake")),

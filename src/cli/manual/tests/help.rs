@@ -4,7 +4,7 @@ use clap::{Command, Parser as _};
 
 use crate::cli::{Cli, root};
 
-/// Words of the old dialect, and what reads as a translation.
+/// Words that this project used to use, and that a user would not understand.
 const DIALECT: [&str; 12] = [
     "is told",
     "are told",
@@ -65,7 +65,7 @@ pub(super) fn parse(words: &[String]) -> Result<(), clap::Error> {
 }
 
 #[test]
-fn the_help_of_every_command_has_examples_that_are_understood() {
+fn every_command_has_examples_that_the_parser_accepts() {
     let mut seen = 0;
     walk(&mut root(), &mut |name, help| {
         let (_, after) = help

@@ -1,4 +1,4 @@
-//! The README: short, its commands are understood, its config is accepted, its links lead somewhere.
+//! The README: short, its commands, config examples and links are valid.
 
 use std::{fs, path::Path};
 
@@ -23,7 +23,7 @@ fn it_has_at_most_220_lines() {
 }
 
 #[test]
-fn its_commands_are_understood() {
+fn the_parser_accepts_its_commands() {
     let mut seen = 0;
     for words in blocks("sh").into_iter().flat_map(examples) {
         parse(&words).unwrap();
@@ -49,7 +49,7 @@ fn its_commands_are_understood() {
 }
 
 #[test]
-fn its_config_is_accepted_as_it_stands_and_without_a_warning() {
+fn its_config_examples_are_valid_and_cause_no_warning() {
     let directory = tempfile::tempdir().unwrap();
     let toml = blocks("toml");
     assert!(toml.len() >= 2, "{}", toml.len());
@@ -64,7 +64,7 @@ fn its_config_is_accepted_as_it_stands_and_without_a_warning() {
 }
 
 #[test]
-fn its_links_lead_somewhere() {
+fn the_targets_of_its_links_exist() {
     let mut seen = 0;
     for part in README.split("](").skip(1) {
         let link = part.split(')').next().unwrap();

@@ -1,4 +1,4 @@
-//! How the lines of the log look, text and JSON, by golden files in `tests/fixtures/log`.
+//! The lines of the log in logfmt and JSON, compared with golden files in `tests/fixtures/log`.
 
 use super::{golden, round_trip::written};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[test]
-fn the_lines_of_the_log_look_as_they_did() {
+fn the_log_lines_match_their_golden_files() {
     let subject = |upstream: &str| Subject {
         id: 7,
         host: "cdn-lfs.hf.co".into(),

@@ -65,9 +65,9 @@ pub(super) fn written(emit: impl FnOnce()) -> [String; 3] {
     lines.pop().unwrap()
 }
 
-/// Reads each form back, with its advice, and holds it to `expected`: a text, or nothing where it must be absent.
+/// Parses each form, with its advice, and compares its fields with `expected`; `None` where a field must be absent.
 #[track_caller]
-fn is_read_back(lines: &[String; 3], message: &str, expected: &[(&str, Option<String>)]) {
+fn assert_round_trip(lines: &[String; 3], message: &str, expected: &[(&str, Option<String>)]) {
     for (at, written) in lines.iter().enumerate() {
         let (line, rest) = written.split_once('\n').unwrap();
         let record = match at {
@@ -121,8 +121,8 @@ fn shown(record: &LogRecord<'_>, name: &str) -> Option<String> {
     }
 }
 
-/// Strings with everything that a format could trip over.
-fn nasty(random: &mut fastrand::Rng) -> String {
+/// Strings with special characters of the formats.
+fn special(random: &mut fastrand::Rng) -> String {
     let pieces = [
         " ",
         "=",
@@ -173,20 +173,20 @@ fn address(random: &mut fastrand::Rng) -> SocketAddr {
     }
 }
 
-fn maybe_nasty(random: &mut fastrand::Rng) -> Option<String> {
-    let text = nasty(random);
+fn maybe_special(random: &mut fastrand::Rng) -> Option<String> {
+    let text = special(random);
     maybe(random, text)
 }
 
 fn subject(random: &mut fastrand::Rng) -> Subject {
     Subject {
         id: random.u64(..),
-        host: nasty(random).into(),
+        host: special(random).into(),
         port: random.u16(..),
-        route: nasty(random).into(),
-        upstream: maybe_nasty(random).map(Into::into),
-        avoided: maybe_nasty(random),
-        circuit: maybe_nasty(random),
+        route: special(random).into(),
+        upstream: maybe_special(random).map(Into::into),
+        avoided: maybe_special(random),
+        circuit: maybe_special(random),
     }
 }
 
@@ -206,8 +206,8 @@ fn any_closing_line_is_read_back_as_it_was_written() {
                 ])
                 .unwrap(),
             client: address(r),
-            method: nasty(r).into(),
-            path: nasty(r).into(),
+            method: special(r).into(),
+            path: special(r).into(),
             peer: {
                 let peer = address(r);
                 maybe(r, peer)
@@ -218,7 +218,7 @@ fn any_closing_line_is_read_back_as_it_was_written() {
                 let status = r.u16(..);
                 maybe(r, status)
             },
-            result: nasty(r).into(),
+            result: special(r).into(),
             up: r.u64(..),
             down: r.u64(..),
             total_ms: r.u64(..),
@@ -226,7 +226,7 @@ fn any_closing_line_is_read_back_as_it_was_written() {
                 .iter()
                 .map(|stage| (*stage, r.u64(0..3)))
                 .collect(),
-            agent: maybe_nasty(r).map(Into::into),
+            agent: maybe_special(r).map(Into::into),
             credentials: r.bool(),
         };
         let lines = written(|| event.emit(&Metrics::default()));
@@ -236,7 +236,7 @@ fn any_closing_line_is_read_back_as_it_was_written() {
             .filter(|(_, ms)| *ms > 0)
             .map(|(stage, ms)| format!("{}={ms}", stage.as_str()))
             .collect();
-        is_read_back(
+        assert_round_trip(
             &lines,
             "transfer ended",
             &[
@@ -273,11 +273,11 @@ fn any_fault_is_read_back_as_it_was_written() {
         let r = &mut random;
         let event = FaultOccurred {
             subject: subject(r),
-            code: nasty(r),
+            code: special(r),
             leg: *r.choice(&[Leg::Client, Leg::Hop, Leg::Origin]).unwrap(),
             stage: *r.choice(&Stage::ALL).unwrap(),
-            kind: nasty(r),
-            peer: maybe_nasty(r),
+            kind: special(r),
+            peer: maybe_special(r),
             attempt: r.u32(..),
             elapsed_ms: r.u64(..),
             next: "again",
@@ -285,12 +285,12 @@ fn any_fault_is_read_back_as_it_was_written() {
                 let wait = r.u64(..);
                 maybe(r, wait)
             },
-            next_upstream: maybe_nasty(r),
+            next_upstream: maybe_special(r),
             rescue: maybe(r, "replay"),
-            cause: nasty(r),
-            // The one text that is shown bare, on its own line: control characters are left out of it.
+            cause: special(r),
+            // The advice is on its own line without quotes: control characters are removed.
             advice: {
-                let text = format!("x{}", nasty(r).replace(char::is_control, ""));
+                let text = format!("x{}", special(r).replace(char::is_control, ""));
                 maybe(r, text)
             },
             remedy: Some("other"),
@@ -299,7 +299,7 @@ fn any_fault_is_read_back_as_it_was_written() {
             at: tokio::time::Instant::now(),
         };
         let lines = written(|| event.emit(&Metrics::default()));
-        is_read_back(
+        assert_round_trip(
             &lines,
             "fault",
             &[
@@ -348,7 +348,7 @@ fn other_values_and_messages_are_read_back_too() {
         ("signed", Some("-5".to_owned())),
         ("half", Some("0.5".to_owned())),
     ];
-    is_read_back(
+    assert_round_trip(
         &lines,
         "config rejected, the previous one remains in force",
         &expected,

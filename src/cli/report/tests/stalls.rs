@@ -1,6 +1,6 @@
-//! The stall's own lines, as its event writes them, are summed up.
+//! The lines that a stall's event writes are summarised.
 
-use super::{round_trip::written, summed};
+use super::{round_trip::written, summarised};
 use crate::{
     model::{
         Leg, Role, Stage,
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-fn told(phase: StallPhase) -> [String; 3] {
+fn lines_of(phase: StallPhase) -> [String; 3] {
     let event = StallReported {
         phase,
         subject: Subject {
@@ -51,12 +51,12 @@ fn told(phase: StallPhase) -> [String; 3] {
 }
 
 #[test]
-fn the_lines_of_a_stall_are_read_as_its_event_writes_them() {
+fn a_stall_counts_once_with_its_time_and_advice_in_every_format() {
     for end in [StallPhase::Over, StallPhase::Ended] {
-        let lines = [StallPhase::Began, StallPhase::GoesOn, end].map(told);
+        let lines = [StallPhase::Began, StallPhase::GoesOn, end].map(lines_of);
         for form in 0..3 {
             let log: String = lines.iter().map(|forms| &*forms[form]).collect();
-            let summary = summed(&[log.as_bytes()]);
+            let summary = summarised(&[log.as_bytes()]);
             assert_eq!(summary.lines.unreadable, 0, "{log}");
             let row = &summary.hosts["a"].rows["origin/sending-body/stalled-path-drops"];
             assert_eq!((row.times, row.stalls, row.lost_ms), (1, 1, 7000), "{log}");

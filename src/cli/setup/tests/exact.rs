@@ -1,4 +1,4 @@
-//! Setting up twice, trying it dry, and taking it back to the byte.
+//! Set-up, a second set-up, dry run and undo, compared byte by byte.
 
 use super::*;
 
@@ -32,7 +32,7 @@ fn with_config(git: &Path) -> World {
 }
 
 #[test]
-fn an_undo_brings_back_every_byte() {
+fn an_undo_restores_every_byte() {
     let mut seen = 0;
     for git in gits() {
         for arguments in SCOPES {
@@ -53,7 +53,7 @@ fn an_undo_brings_back_every_byte() {
 }
 
 #[test]
-fn files_that_were_made_go_again() {
+fn an_undo_removes_the_files_that_setup_created() {
     for arguments in SCOPES {
         let world = World::new(&gits()[0]);
         world.setup(arguments).ok();
@@ -67,7 +67,7 @@ fn files_that_were_made_go_again() {
 }
 
 #[test]
-fn the_second_time_nothing_changes_and_the_way_back_is_kept() {
+fn a_second_set_up_changes_nothing_and_can_be_undone() {
     for git in gits() {
         for arguments in SCOPES {
             let world = with_config(&git);
@@ -106,7 +106,7 @@ fn a_dry_run_shows_the_file_and_changes_nothing() {
 }
 
 #[test]
-fn the_users_config_gets_one_section_at_its_end_and_the_settings_are_for_their_owner_alone() {
+fn the_users_config_gets_one_section_at_its_end_and_the_settings_file_is_private() {
     use std::os::unix::fs::PermissionsExt as _;
     for git in gits() {
         let world = with_config(&git);
@@ -118,7 +118,7 @@ fn the_users_config_gets_one_section_at_its_end_and_the_settings_are_for_their_o
         assert!(said.out.lines().count() < 12, "{}", said.out);
         let mode = fs::metadata(world.home(SETTINGS)).unwrap().permissions();
         assert_eq!(mode.mode() & 0o777, 0o600);
-        // Ours come last, whatever the user set for the same key.
+        // Our values come last and take precedence over the user's.
         let ask = [
             "config",
             "--get-urlmatch",
@@ -130,7 +130,7 @@ fn the_users_config_gets_one_section_at_its_end_and_the_settings_are_for_their_o
 }
 
 #[test]
-fn a_password_of_the_daemon_stands_in_the_settings_and_is_never_shown() {
+fn the_daemons_password_is_in_the_settings_and_never_printed() {
     let mut world = World::new(&gits()[0]);
     world.config = |directory| {
         let mut config = config(directory);
@@ -158,7 +158,7 @@ fn a_password_of_the_daemon_stands_in_the_settings_and_is_never_shown() {
 }
 
 #[test]
-fn on_says_once_what_it_does_to_a_file() {
+fn on_prints_each_change_once() {
     let git = gits().remove(0);
     let world = World::new(&git);
     world.setup("all").ok();
@@ -213,7 +213,7 @@ fn off_and_on_switch_without_an_undo() {
 }
 
 #[test]
-fn what_others_wrote_since_is_kept() {
+fn changes_that_others_made_later_are_kept() {
     for git in gits() {
         let world = with_config(&git);
         world.setup("all").ok();
@@ -240,7 +240,7 @@ fn a_settings_file_of_somebody_else_is_not_overwritten() {
 }
 
 #[test]
-fn parts_taken_back_one_by_one_end_at_the_first_byte() {
+fn undoing_one_client_after_the_other_restores_every_byte() {
     for git in gits() {
         let world = with_config(&git);
         let before = world.files();
@@ -252,7 +252,7 @@ fn parts_taken_back_one_by_one_end_at_the_first_byte() {
 }
 
 #[test]
-fn what_the_config_no_longer_names_is_taken_back_at_the_next_set_up() {
+fn settings_for_removed_hosts_are_removed_at_the_next_set_up() {
     let mut world = World::new(&gits()[0]);
     world.setup("git").ok();
     world.config = |directory| Config {
@@ -268,7 +268,7 @@ fn what_the_config_no_longer_names_is_taken_back_at_the_next_set_up() {
 }
 
 #[test]
-fn a_set_up_of_one_repository_leaves_the_others_alone() {
+fn a_local_set_up_changes_only_its_repository() {
     for git in gits() {
         let mut world = World::new(&git);
         world.git(&["init", "-q", "a repo"]);
@@ -290,7 +290,7 @@ fn a_set_up_of_one_repository_leaves_the_others_alone() {
 }
 
 #[test]
-fn outside_a_repository_local_is_an_error() {
+fn local_outside_a_repository_is_an_error() {
     let world = World::new(&gits()[0]);
     let said = world.setup("git --local");
     assert!(said.result.is_err(), "{said:?}");
@@ -300,7 +300,7 @@ fn outside_a_repository_local_is_an_error() {
 }
 
 #[test]
-fn the_file_that_git_uses_is_found_and_a_link_stays_a_link() {
+fn the_config_file_of_git_is_found_and_a_link_stays_a_link() {
     for git in gits() {
         let world = World::new(&git);
         fs::create_dir_all(world.home(".config/git")).unwrap();
@@ -327,7 +327,7 @@ fn the_file_that_git_uses_is_found_and_a_link_stays_a_link() {
 }
 
 #[test]
-fn a_record_that_cannot_be_read_is_not_guessed_at() {
+fn a_damaged_record_is_an_error_and_changes_nothing() {
     let world = World::new(&gits()[0]);
     world.setup("git").ok();
     let directory = world.home(".local/state/gitferry");
@@ -340,7 +340,7 @@ fn a_record_that_cannot_be_read_is_not_guessed_at() {
 }
 
 #[test]
-fn the_record_is_for_its_owner_alone() {
+fn the_record_is_private() {
     use std::os::unix::fs::PermissionsExt as _;
     let world = World::new(&gits()[0]);
     world.setup("git").ok();

@@ -24,7 +24,7 @@ fn sourced(world: &World, variables: &[(&str, &str)], name: &str) -> String {
 }
 
 #[test]
-fn a_shell_that_reads_the_file_sends_its_clients_through_the_proxy() {
+fn a_shell_that_reads_the_file_exports_the_proxy_and_the_bundle() {
     let world = World::new(&gits()[0]);
     let said = world.setup("hf").ok();
     assert!(said.out.contains("\n. '"), "{}", said.out);
@@ -41,7 +41,7 @@ fn a_shell_that_reads_the_file_sends_its_clients_through_the_proxy() {
 }
 
 #[test]
-fn what_needs_no_proxy_grows_by_this_machine_once() {
+fn no_proxy_gets_the_names_of_this_machine_once() {
     let world = World::new(&gits()[0]);
     world.setup("hf").ok();
     for name in ["NO_PROXY", "no_proxy"] {
@@ -64,7 +64,7 @@ fn what_needs_no_proxy_grows_by_this_machine_once() {
 }
 
 #[test]
-fn without_the_ca_the_file_names_the_reverse_front_alone() {
+fn without_the_ca_the_file_exports_only_the_endpoint() {
     let world = World::new(&gits()[0]);
     fs::remove_file(world.bundle()).unwrap();
     world.setup("hf --no-ca").ok();
@@ -98,7 +98,7 @@ fn undo_removes_the_file_and_the_directories_that_setup_made() {
 }
 
 #[test]
-fn a_dry_run_says_all_and_does_nothing() {
+fn a_dry_run_prints_the_changes_and_makes_none() {
     let world = World::new(&gits()[0]);
     let said = world.setup("hf --dry-run").ok();
     assert!(said.out.contains("export HTTPS_PROXY="), "{}", said.out);
@@ -111,7 +111,7 @@ fn a_dry_run_says_all_and_does_nothing() {
 }
 
 #[test]
-fn a_file_that_is_not_ours_or_was_changed_is_left_alone() {
+fn a_file_that_another_program_wrote_or_changed_is_kept() {
     let world = World::new(&gits()[0]);
     let file = world.home(".config/gitferry/hf.sh");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -145,7 +145,7 @@ fn with_credentials(directory: &Path) -> Config {
 }
 
 #[test]
-fn a_password_stands_in_the_file_and_is_never_shown() {
+fn the_daemons_password_is_in_the_file_and_never_printed() {
     let mut world = World::new(&gits()[0]);
     world.config = with_credentials;
     let said = world.setup("hf").ok();
@@ -167,7 +167,7 @@ fn a_password_stands_in_the_file_and_is_never_shown() {
 }
 
 #[test]
-fn what_sends_the_clients_elsewhere_is_named() {
+fn variables_that_make_the_clients_bypass_gitferry_cause_a_warning() {
     let mut world = World::new(&gits()[0]);
     world.set_variable("HF_ENDPOINT", "https://me:secret@mirror.example");
     world.set_variable("NO_PROXY", "localhost,.hf.co");

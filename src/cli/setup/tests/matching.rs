@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn every_host_of_the_routes_is_sent_here_and_no_other() {
+fn git_uses_the_daemon_for_the_hosts_of_the_routes_and_for_no_other() {
     for git in gits() {
         let world = World::new(&git);
         world.setup("all").ok();
@@ -48,7 +48,7 @@ fn each_client_gets_its_own_hosts() {
 }
 
 #[test]
-fn a_tunnelled_host_alone_needs_no_bundle() {
+fn tunnelled_hosts_need_no_bundle() {
     let mut world = World::new(&gits()[0]);
     world.config = |directory| Config {
         routes: vec![route(Role::MainSite, TlsMode::Tunnel, &["git.example"])],
@@ -64,7 +64,7 @@ fn a_tunnelled_host_alone_needs_no_bundle() {
 }
 
 #[test]
-fn an_address_of_every_interface_becomes_loopback_and_ports_stand_in_the_url() {
+fn the_unspecified_address_becomes_loopback_and_ports_are_in_the_urls() {
     let mut world = World::new(&gits()[0]);
     world.config = |directory| {
         let mut config = config(directory);
@@ -110,7 +110,7 @@ fn an_address_of_every_interface_becomes_loopback_and_ports_stand_in_the_url() {
 }
 
 #[test]
-fn without_a_ca_urls_are_rewritten_and_wildcards_are_named() {
+fn without_a_ca_urls_are_rewritten_and_a_note_lists_the_wildcards() {
     for git in gits() {
         let mut world = World::new(&git);
         // A hop for plain HTTP must not get the requests to this machine.

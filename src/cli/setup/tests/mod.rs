@@ -31,7 +31,7 @@ struct World {
     config: fn(&Path) -> Config,
 }
 
-/// The daemon whose state directory stands beside the home.
+/// A daemon whose state directory is beside the home.
 fn running_daemon(host: &HostEnv, _: SocketAddr) -> Result<TrustedDaemon, Failure> {
     Ok(TrustedDaemon {
         config: None,
@@ -39,7 +39,7 @@ fn running_daemon(host: &HostEnv, _: SocketAddr) -> Result<TrustedDaemon, Failur
     })
 }
 
-/// What was said.
+/// The result of a set-up, and what it printed.
 #[derive(Debug)]
 struct SetupOutput {
     result: Result<(), Failure>,
@@ -151,7 +151,7 @@ impl World {
     }
 }
 
-/// The gits that are here: Debian's, and another one where the path has one.
+/// The installed gits: Debian's, and another one where PATH has one.
 fn gits() -> Vec<PathBuf> {
     let mut gits: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap())
         .chain([PathBuf::from("/usr/bin")])

@@ -1,9 +1,9 @@
-//! What beats the settings is named; `sslVerify` is never ours.
+//! Settings and variables that override ours cause a warning; `sslVerify` is never changed.
 
 use super::*;
 
 #[test]
-fn verification_that_is_switched_off_is_named_and_left_alone() {
+fn ssl_verify_that_is_off_causes_a_warning_and_is_not_changed() {
     for git in gits() {
         let mut world = World::new(&git);
         let text = "[http]\n\tsslVerify = false\n[http \"https://hf.co\"]\n\tsslverify = 0\n";
@@ -31,7 +31,7 @@ fn verification_that_is_switched_off_is_named_and_left_alone() {
 }
 
 #[test]
-fn variables_that_beat_the_config_are_named_with_what_to_do() {
+fn variables_that_override_the_settings_cause_a_warning_with_the_fix() {
     let mut world = World::new(&gits()[0]);
     assert_eq!(world.setup("all").ok().err, "");
     world.set_variable("GIT_SSL_CAINFO", "/etc/ssl/certs/ca-certificates.crt");
@@ -50,7 +50,7 @@ fn variables_that_beat_the_config_are_named_with_what_to_do() {
 }
 
 #[test]
-fn a_setting_that_wins_over_ours_is_named_without_its_password() {
+fn a_setting_that_overrides_ours_causes_a_warning_without_its_password() {
     for git in gits() {
         let mut world = World::new(&git);
         world.git(&["init", "-q", "repo"]);
@@ -86,7 +86,7 @@ fn a_setting_that_wins_over_ours_is_named_without_its_password() {
 }
 
 #[test]
-fn without_a_bundle_that_can_be_read_nothing_is_changed() {
+fn without_a_readable_bundle_nothing_is_changed() {
     let world = World::new(&gits()[0]);
     fs::remove_file(world.bundle()).unwrap();
     let failure = world.setup("all").result.unwrap_err().to_string();
@@ -95,7 +95,7 @@ fn without_a_bundle_that_can_be_read_nothing_is_changed() {
 }
 
 #[test]
-fn without_a_daemon_that_can_be_trusted_nothing_is_changed() {
+fn without_a_trusted_daemon_only_ssh_is_set_up() {
     let mut world = World::new(&gits()[0]);
     world.host.daemon = |_, address| Err(Failure::new(format!("no daemon answers at {address}")));
     for what in ["git", "lfs", "hf", "all", "all --no-ca", "on"] {
@@ -111,7 +111,7 @@ fn without_a_daemon_that_can_be_trusted_nothing_is_changed() {
 }
 
 #[test]
-fn an_undo_needs_no_config() {
+fn an_undo_works_with_a_broken_config() {
     let world = World::new(&gits()[0]);
     world.setup("all").ok();
     let args = SetupArgs {

@@ -12,7 +12,7 @@ fn ssh_world(before: &[u8]) -> World {
 }
 
 #[test]
-fn everything_else_stays_byte_for_byte() {
+fn the_rest_of_the_config_stays_byte_for_byte() {
     for before in [
         &b""[..],
         b"ForwardAgent yes",
@@ -56,7 +56,7 @@ fn edits_around_the_block_survive_an_undo() {
 }
 
 #[test]
-fn a_new_file_is_for_its_owner_alone_and_keys_keep_the_directory() {
+fn a_new_file_is_private_and_an_undo_keeps_a_directory_with_keys() {
     let world = World::new(&gits()[0]);
     world.setup("ssh").ok();
     for (path, mode) in [(".ssh", 0o700), (".ssh/config", 0o600)] {
@@ -70,7 +70,7 @@ fn a_new_file_is_for_its_owner_alone_and_keys_keep_the_directory() {
 }
 
 #[test]
-fn a_block_without_an_end_is_not_guessed_at() {
+fn a_block_without_an_end_is_an_error_and_changes_nothing() {
     let before = b"# >>> gitferry\nHost x\n";
     let world = ssh_world(before);
     for arguments in ["ssh", "ssh --undo"] {
@@ -81,7 +81,7 @@ fn a_block_without_an_end_is_not_guessed_at() {
 
 /// The path of the binary here has a quote, a space, double quotes and a percent sign in it.
 #[test]
-fn ssh_reads_the_block_as_it_is_meant() {
+fn ssh_runs_the_installed_binary_for_the_hosts_of_the_block() {
     if !crate::rt::skip::has_programs(&["ssh"]) {
         return;
     }
@@ -136,7 +136,7 @@ fn ssh_reads_the_block_as_it_is_meant() {
 }
 
 #[test]
-fn a_proxy_of_the_users_own_that_is_overruled_is_named() {
+fn the_users_own_proxy_that_the_block_overrides_causes_a_warning() {
     let world = ssh_world(b"Host hf.co\n  ProxyCommand nc -X 5 -x 127.0.0.1:1080 %h %p\n");
     // The second time, the block itself is no such proxy.
     for _ in 0..2 {

@@ -57,7 +57,7 @@ fn the_status_begins_with_the_verdict_and_fits_80_columns() {
 }
 
 #[test]
-fn a_download_in_segments_says_over_how_many_connections_it_comes() {
+fn a_download_in_segments_shows_its_number_of_connections() {
     let mut transfer = StatusTransfer::default();
     assert!(!state(&transfer).contains("connections"));
     transfer.segments = vec![Default::default(); 5];
