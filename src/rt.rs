@@ -19,7 +19,7 @@ use std::future::Future;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use lookups::Lookups;
-pub(crate) use system::{descriptors, terminal_size};
+pub(crate) use system::{descriptors, shows_colours, terminal_size};
 pub(crate) use workers::Workers;
 
 /// Every task of the daemon. Clones share the same set.

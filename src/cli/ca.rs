@@ -92,14 +92,11 @@ pub(super) fn run(command: &CaCommand, config: &Config) -> Result<(), Failure> {
 }
 
 fn certificate(directory: &Path) -> Result<CaCertificate, Failure> {
-    CaCertificate::read(directory)
-        .map_err(Failure::new)?
-        .ok_or_else(|| none_yet(directory))
-}
-
-fn none_yet(directory: &Path) -> Failure {
-    Failure::new(format!("no local CA in {} yet", directory.display()))
-        .hint("start the daemon with `gitferry run`: it creates the CA")
+    let certificate = CaCertificate::read(directory).map_err(Failure::new)?;
+    certificate.ok_or_else(|| {
+        Failure::new(format!("no local CA in {} yet", directory.display()))
+            .hint("start the daemon with `gitferry run`: it creates the CA")
+    })
 }
 
 fn rotate(config: &Config, hosts: &[HostPattern]) -> Result<(), Failure> {

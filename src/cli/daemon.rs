@@ -3,27 +3,16 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
     sync::OnceLock,
 };
-
-use serde::Deserialize;
 
 use super::Failure;
 use crate::{
     config::Config,
+    doctor::daemon::DaemonInfo,
     model::secret::Credentials,
     net::api::{self, Denied},
 };
-
-/// What commands read of `/-/api/daemon`.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct RunningDaemon {
-    /// The config's file; none for the embedded default.
-    pub config: Option<PathBuf>,
-    /// The state directory, where the CA is.
-    pub state_directory: PathBuf,
-}
 
 /// The credentials of `[listen]`: a command is one process with one config.
 static CREDENTIALS: OnceLock<Credentials> = OnceLock::new();
@@ -51,7 +40,7 @@ pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 /// The daemon at `address`. Fails where no daemon answers.
-pub(crate) fn about(address: SocketAddr) -> io::Result<RunningDaemon> {
+pub(crate) fn about(address: SocketAddr) -> io::Result<DaemonInfo> {
     serde_json::from_str(&get(address, "/-/api/daemon")?).map_err(io::Error::other)
 }
 

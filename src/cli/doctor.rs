@@ -9,7 +9,7 @@ mod plan;
 mod report;
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -23,6 +23,7 @@ use super::{Failure, printed};
 use crate::{
     config::Config,
     doctor::{CheckResults, LocalFacts, ProbeSetup, Session, verdict},
+    rt,
     tls::{Connector, trust::Roots},
 };
 
@@ -80,7 +81,6 @@ pub(super) fn run(
         let value = json::document(&findings, &verdict, took);
         printed(writeln!(io::stdout(), "{value:#}"))?;
     } else {
-        let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let page = report::ReportPage {
             findings: &findings,
             verdict: &verdict,
@@ -88,7 +88,7 @@ pub(super) fn run(
             took,
             interrupted,
             verbose: args.verbose,
-            colour,
+            colour: rt::shows_colours(io::stdout()),
         };
         printed(io::stdout().write_all(report::render(&page).as_bytes()))?;
     }

@@ -4,7 +4,7 @@
 use std::{
     error::Error,
     fmt,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     path::Path,
     process::ExitCode,
 };
@@ -139,7 +139,6 @@ pub(crate) fn warn(text: impl fmt::Display) {
 }
 
 fn say(label: &str, colour: &str, text: impl fmt::Display) {
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut stderr = io::stderr();
     let mut text = format!("{label}: {text}");
     if let Some((columns, _)) = rt::terminal_size(&stderr) {
@@ -147,7 +146,7 @@ fn say(label: &str, colour: &str, text: impl fmt::Display) {
     }
     let rest = text
         .strip_prefix(label)
-        .filter(|_| stderr.is_terminal() && !plain);
+        .filter(|_| rt::shows_colours(io::stderr()));
     // A closed stderr has no reader.
     let _ = match rest.and_then(|rest| rest.strip_prefix(':')) {
         Some(rest) => writeln!(stderr, "\x1b[1;{colour}m{label}:\x1b[0m{rest}"),
@@ -246,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrong_arguments_have_the_form_of_every_error() {
+    fn errors_of_clap_have_the_form_of_every_other_error() {
         use clap::Parser as _;
         for (arguments, expected) in [
             (
@@ -289,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_is_printed_once_and_the_hint_apart() {
+    fn each_cause_is_printed_once_and_the_hint_on_its_own_line() {
         let io = io::Error::other("no space left");
         let quoting = Failure::during("cannot write x: no space left", io);
         assert_eq!(quoting.to_string(), "cannot write x: no space left");

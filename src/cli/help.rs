@@ -1,6 +1,6 @@
 //! `gitferry help`: a command, a topic or an entry of the manual on the terminal.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
 use clap::{Args, Command};
 
@@ -49,9 +49,8 @@ fn find(topic: &str, mut root: Command, screen: manual::Screen) -> Option<String
 fn screen() -> manual::Screen {
     let size = rt::terminal_size(io::stdout());
     let width = size.map_or(USUAL, |(columns, _)| columns.min(WIDEST));
-    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     manual::Screen {
         width,
-        styled: io::stdout().is_terminal() && !is_plain,
+        styled: rt::shows_colours(io::stdout()),
     }
 }

@@ -14,7 +14,7 @@ use super::{
     status::{
         address,
         detail::detail,
-        model::{self, StatusTransfer},
+        model::{self, OneTransfer, StatusTransfer},
         render,
     },
 };
@@ -80,13 +80,6 @@ struct HistoryPage {
     transfers: Vec<StatusTransfer>,
 }
 
-#[derive(Deserialize)]
-struct HistoryEntry {
-    #[serde(default)]
-    running: bool,
-    transfer: StatusTransfer,
-}
-
 /// Prints the history of the daemon at `address`.
 pub(super) fn run(args: &HistoryArgs, address: SocketAddr) -> Result<(), Failure> {
     let body = daemon::get(address, &path(args)).map_err(|error| match args.id {
@@ -99,8 +92,8 @@ pub(super) fn run(args: &HistoryArgs, address: SocketAddr) -> Result<(), Failure
     let text = match args.id {
         _ if args.json => body,
         Some(_) => {
-            let one: HistoryEntry = model::read(&body)?;
-            detail(&one.transfer, one.running)
+            let one: OneTransfer = model::read(&body)?;
+            detail(&one)
         }
         None => {
             let page: HistoryPage = model::read(&body)?;

@@ -84,7 +84,7 @@ impl ClientKind {
         }
     }
 
-    /// True for the clients that the set-up is mainly for. The others may bypass the daemon on protocol.
+    /// True for the clients that the set-up is mainly for. The others may bypass the daemon on purpose.
     pub(super) const fn is_essential(self) -> bool {
         matches!(self, Self::Git | Self::GitLfs | Self::Ssh)
     }

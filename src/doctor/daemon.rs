@@ -15,14 +15,14 @@ pub(crate) struct DaemonAddress {
     pub credentials: Option<Credentials>,
 }
 
-/// `/-/api/daemon`.
-#[derive(Clone, Debug, Deserialize)]
+/// What commands read of `/-/api/daemon`.
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct DaemonInfo {
     /// The version of gitferry.
     pub version: String,
-    /// The config's file.
+    /// The config's file; none for the embedded default.
     pub config: Option<PathBuf>,
-    /// The directory of its CA.
+    /// The state directory, where the CA is.
     pub state_directory: PathBuf,
     /// The fingerprint of its CA's certificate.
     pub ca_sha256: Option<String>,

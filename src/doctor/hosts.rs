@@ -130,7 +130,7 @@ impl PlannedHost {
                 over,
                 Arc::clone(setup),
             )
-            .with(self.rehearsal.as_ref())
+            .with_rehearsal(self.rehearsal.as_ref())
         };
         for (place, upstream) in route.upstreams.iter().enumerate() {
             if self.protocol == RemoteProtocol::Ssh && upstream.mirror.is_some() {

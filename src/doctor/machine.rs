@@ -14,7 +14,7 @@ use super::{
 use crate::{config::Config, net::api::Denied, tls::CaCertificate};
 
 pub(crate) use settings::same_place;
-pub(super) use settings::{environment, git_settings, preload};
+pub(super) use settings::{environment, git_settings, proxychains};
 
 /// What the checks of this machine look at.
 pub(crate) struct Machine {
@@ -116,7 +116,7 @@ pub(super) async fn daemon(machine: &Machine) -> Outcome {
     Outcome::passed(format!("{own} at {address}, {file}"))
 }
 
-pub(super) async fn authority(machine: &Machine) -> Outcome {
+pub(super) async fn ca(machine: &Machine) -> Outcome {
     let Ok(about) = &machine.local.about else {
         return Outcome::skipped("");
     };

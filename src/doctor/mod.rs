@@ -10,6 +10,7 @@ mod clients;
 mod credentials;
 pub(crate) mod daemon;
 pub(crate) mod engine;
+pub(crate) mod git_settings;
 mod hosts;
 mod machine;
 mod outcome;
@@ -27,7 +28,7 @@ pub(crate) use hosts::{PlannedHost, of_config, of_repository};
 pub(crate) use machine::{LocalFacts, same_place};
 pub(crate) use outcome::{Outcome, State};
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use path::portal::seen as portal;
+pub(crate) use path::portal::read as portal;
 pub(crate) use path::{Probe, ProbeSetup, Rehearsal};
 pub(crate) use repository::Repository;
 pub(crate) use session::Session;

@@ -77,13 +77,13 @@ checks! {
     MACHINE_CHECKS: Machine, same {
         "daemon" machine::daemon:
             "no daemon answers, or one of another version";
-        "ca" machine::authority:
+        "ca" machine::ca:
             "clients may trust a CA that is not the daemon's";
         "git-settings" machine::git_settings:
             "settings of git contradict each other or weaken TLS";
         "environment" machine::environment:
             "a variable makes clients bypass the daemon, or differs from the daemon's own";
-        "proxychains" machine::preload:
+        "proxychains" machine::proxychains:
             "proxychains does not work for static programs such as git-lfs";
         "clock" machine::clock:
             "certificates fail because of a wrong clock";
@@ -110,21 +110,21 @@ mod tests {
 
     use super::*;
 
-    fn is_sound<T>(checks: &[Check<T>]) {
+    fn assert_ordered<T>(checks: &[Check<T>]) {
         let mut before = BTreeSet::new();
         for check in checks {
             for needed in check.needs.iter().chain(check.after) {
                 assert!(before.contains(needed), "{} needs {needed}", check.name);
             }
-            assert!(before.insert(check.name), "{} stands twice", check.name);
+            assert!(before.insert(check.name), "{} is listed twice", check.name);
             assert!(!check.means.ends_with('.'), "{}", check.name);
         }
     }
 
     #[test]
-    fn every_check_needs_only_checks_that_stand_before_it() {
-        is_sound(PATH_CHECKS);
-        is_sound(MACHINE_CHECKS);
-        is_sound(CLIENT_CHECKS);
+    fn every_check_depends_only_on_earlier_checks() {
+        assert_ordered(PATH_CHECKS);
+        assert_ordered(MACHINE_CHECKS);
+        assert_ordered(CLIENT_CHECKS);
     }
 }

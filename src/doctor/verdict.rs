@@ -52,16 +52,20 @@ impl PathSummary {
         self.root.is_none() && !self.unfinished
     }
 
+    /// The result of a check.
+    pub(crate) fn finding(&self, check: &str) -> Option<&Finding> {
+        self.findings.iter().find(|found| found.check == check)
+    }
+
     /// The state of a check.
     fn state(&self, check: &str) -> Option<State> {
-        let mut found = self.findings.iter().filter(|found| found.check == check);
-        found.next().map(|found| found.outcome.state)
+        self.finding(check).map(|found| found.outcome.state)
     }
 
     /// The words of a check.
     fn shown(&self, check: &str) -> Option<&str> {
-        let mut found = self.findings.iter().filter(|found| found.check == check);
-        found.next().map(|found| found.outcome.shown.as_str())
+        self.finding(check)
+            .map(|found| found.outcome.shown.as_str())
     }
 
     fn facts(&self) -> impl Iterator<Item = &CheckFacts> {

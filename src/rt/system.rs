@@ -1,6 +1,9 @@
-//! Facts about this process: the limit of file descriptors, and the size of its terminal.
+//! Facts about this process: the limit of file descriptors, and its terminal.
 
-use std::os::fd::{AsFd, AsRawFd as _};
+use std::{
+    io::IsTerminal,
+    os::fd::{AsFd, AsRawFd as _},
+};
 
 use nix::{
     libc,
@@ -13,6 +16,12 @@ pub(crate) fn descriptors() -> usize {
     limit.map_or(usize::MAX, |(soft, _)| {
         usize::try_from(soft).unwrap_or(usize::MAX)
     })
+}
+
+/// True for a terminal, unless `NO_COLOR` is set and not empty (no-color.org).
+pub(crate) fn shows_colours(stream: impl IsTerminal) -> bool {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    stream.is_terminal() && !plain
 }
 
 /// Columns and rows; `None` where this is not a terminal, or its size is unknown.

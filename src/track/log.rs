@@ -22,7 +22,10 @@ use tracing::{
     subscriber::{Interest, set_global_default},
 };
 
-use crate::config::{Log, LogFormat, LogLevel};
+use crate::{
+    config::{Log, LogFormat, LogLevel},
+    rt,
+};
 pub(crate) use line::LogLine;
 pub(crate) use people::People;
 use writer::Writer;
@@ -51,7 +54,7 @@ pub(crate) fn init(log: Log) -> io::Result<()> {
         tracing::callsite::rebuild_interest_cache();
         return Ok(());
     }
-    let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colours = rt::shows_colours(io::stderr());
     let renderer = RENDERER.get_or_init(|| Renderer {
         colours,
         people: People::new(colours),

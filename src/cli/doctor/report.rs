@@ -103,7 +103,7 @@ fn symptom(path: &PathSummary) -> String {
 /// One line for a client or a check of this machine.
 fn local(text: &mut TextBuilder, found: &Finding, page: &ReportPage<'_>) {
     let outcome = &found.outcome;
-    let (subject, telling) = match &found.subject {
+    let (subject, is_shown) = match &found.subject {
         CheckSubject::Path(_) => return,
         CheckSubject::Machine => (
             found.check.to_owned(),
@@ -115,8 +115,8 @@ fn local(text: &mut TextBuilder, found: &Finding, page: &ReportPage<'_>) {
         State::Failed => ("FAIL", RED),
         State::Warned => ("warn", YELLOW),
         State::Pending => ("?", YELLOW),
-        State::Passed if telling => ("ok", GREEN),
-        State::Unmeasured if telling => ("-", DIM),
+        State::Passed if is_shown => ("ok", GREEN),
+        State::Unmeasured if is_shown => ("-", DIM),
         State::Passed | State::Unmeasured | State::Skipped => return,
     };
     let line = format!("{:30} {}", cut(&subject, 30), outcome.shown);
@@ -168,13 +168,9 @@ fn summary(text: &mut TextBuilder, path: &PathSummary, page: &ReportPage<'_>) {
 
 /// The measurements of a working upstream.
 fn healthy(path: &PathSummary) -> String {
-    let shown = |check: &str| {
-        path.findings
-            .iter()
-            .find(|found| found.check == check && !found.outcome.shown.is_empty())
-            .map(|found| found.outcome.shown.clone())
-    };
-    let parts: Vec<String> = ["ssh", "path"].into_iter().filter_map(shown).collect();
+    let shown = |check| Some(path.finding(check)?.outcome.shown.as_str());
+    let measured = ["ssh", "path"].into_iter().filter_map(shown);
+    let parts: Vec<&str> = measured.filter(|shown| !shown.is_empty()).collect();
     parts.join(", ")
 }
 
@@ -202,7 +198,7 @@ fn table(text: &mut TextBuilder, paths: &[&PathSummary], page: &ReportPage<'_>) 
     text.line(&head);
     for check in PATH_CHECKS {
         let cells: Vec<Option<&Finding>> =
-            paths.iter().map(|path| cell(path, check.name)).collect();
+            paths.iter().map(|path| path.finding(check.name)).collect();
         let silent = |cell: &Option<&Finding>| {
             cell.is_none_or(|found| found.outcome.state == State::Skipped)
         };
@@ -217,10 +213,6 @@ fn table(text: &mut TextBuilder, paths: &[&PathSummary], page: &ReportPage<'_>) 
         text.line(&line);
     }
     details(text, paths, page);
-}
-
-fn cell<'w>(path: &&'w PathSummary, check: &str) -> Option<&'w Finding> {
-    path.findings.iter().find(|found| found.check == check)
 }
 
 fn painted_cell(found: Option<&Finding>, width: usize, page: &ReportPage<'_>) -> String {
@@ -247,13 +239,13 @@ fn details(text: &mut TextBuilder, paths: &[&PathSummary], page: &ReportPage<'_>
     for path in paths {
         for found in &path.findings {
             let state = found.outcome.state;
-            let telling = state == State::Failed
+            let is_shown = state == State::Failed
                 || state == State::Warned
                 || state == State::Unmeasured && page.verbose;
             let Some(detail) = &found.outcome.detail else {
                 continue;
             };
-            if !telling {
+            if !is_shown {
                 continue;
             }
             let line = format!("{}, {}: {detail}", path.name.upstream, found.check);

@@ -58,7 +58,7 @@ struct OpenTransfer {
     host: Box<str>,
     elapsed: u64,
     /// The time since then that stalls have counted.
-    stood: u64,
+    stalled_ms: u64,
     codes: Vec<Box<str>>,
     /// The code of a stall that goes on, and that no fault followed.
     stalled: Option<Box<str>>,
@@ -97,8 +97,8 @@ impl LogSummary {
         let code = clip(failed.code, NAME);
         let open = self.open(failed, &host);
         let until = failed.elapsed.saturating_add(wait);
-        let lost = until.saturating_sub(open.elapsed.saturating_add(open.stood));
-        open.stood = 0;
+        let lost = until.saturating_sub(open.elapsed.saturating_add(open.stalled_ms));
+        open.stalled_ms = 0;
         let acted = open.stalled.take_if(|stalled| *stalled == code).is_some();
         open.elapsed = until;
         open.last = Some(code.clone());
@@ -140,7 +140,7 @@ impl LogSummary {
         });
         if let Some(row) = row {
             row.lost_ms = row.lost_ms.saturating_add(lasted);
-            open.stood = open.stood.saturating_add(lasted);
+            open.stalled_ms = open.stalled_ms.saturating_add(lasted);
         }
     }
 
@@ -199,7 +199,7 @@ impl LogSummary {
         if open.as_ref().and_then(|open| open.last.as_ref()) == Some(&code) {
             return;
         }
-        let before = open.map_or(0, |open| open.elapsed.saturating_add(open.stood));
+        let before = open.map_or(0, |open| open.elapsed.saturating_add(open.stalled_ms));
         let lost = if failed.flowed {
             0
         } else {

@@ -147,7 +147,7 @@ pub(super) fn remove(path: &Path) -> Result<(), Failure> {
 }
 
 /// Runs a command of the service manager in this terminal; true where it succeeds.
-pub(super) fn ask(command: &mut Command) -> Result<bool, Failure> {
+pub(super) fn succeeds(command: &mut Command) -> Result<bool, Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
     let status = command.status().map_err(|error| {
         Failure::during(format!("cannot run {name}"), error).hint(IN_A_TERMINAL)
@@ -156,8 +156,8 @@ pub(super) fn ask(command: &mut Command) -> Result<bool, Failure> {
 }
 
 /// The same. Fails where the command fails.
-pub(super) fn tell(command: &mut Command) -> Result<(), Failure> {
-    if ask(command)? {
+pub(super) fn run(command: &mut Command) -> Result<(), Failure> {
+    if succeeds(command)? {
         return Ok(());
     }
     let words: Vec<_> = std::iter::once(command.get_program())

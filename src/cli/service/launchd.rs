@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::Command};
 
 use super::installation::{
-    Installation, Manager, ask, remove, remove_passwords, tell, write, write_passwords,
+    Installation, Manager, remove, remove_passwords, run, succeeds, write, write_passwords,
 };
 use crate::cli::{Failure, setup::HostEnv};
 
@@ -67,13 +67,13 @@ impl Manager for Launchd {
         let text = self.text(installation);
         write(&self.plist, &text, 0o644)?;
         // A loaded agent would keep the old plist. This fails where none is loaded, which does not matter.
-        let _ = ask(Command::new("launchctl").args(["bootout", &self.target()]));
+        let _ = succeeds(Command::new("launchctl").args(["bootout", &self.target()]));
         let plist = self.plist.to_string_lossy().into_owned();
-        tell(Command::new("launchctl").args(["bootstrap", &self.domain, &plist]))
+        run(Command::new("launchctl").args(["bootstrap", &self.domain, &plist]))
     }
 
     fn uninstall(&self) -> Result<(), Failure> {
-        let _ = ask(Command::new("launchctl").args(["bootout", &self.target()]))?;
+        let _ = succeeds(Command::new("launchctl").args(["bootout", &self.target()]))?;
         remove(&self.plist)?;
         remove_passwords(&self.secrets)?;
         Ok(())
@@ -86,11 +86,11 @@ impl Manager for Launchd {
             "restart" => command.args(["kickstart", "-k", &self.target()]),
             _ => command.args(["kickstart", &self.target()]),
         };
-        tell(&mut command)
+        run(&mut command)
     }
 
     fn status(&self) -> Result<(), Failure> {
-        tell(Command::new("launchctl").args(["print", &self.target()]))
+        run(Command::new("launchctl").args(["print", &self.target()]))
     }
 
     fn logs(&self, follow: bool, lines: u32) -> Result<(), Failure> {
@@ -99,7 +99,7 @@ impl Manager for Launchd {
         if follow {
             command.arg("-F");
         }
-        tell(command.arg(&self.log))
+        run(command.arg(&self.log))
     }
 }
 
@@ -117,7 +117,7 @@ mod tests {
     use crate::{cli::service::proxies::Proxies, model::Secret};
 
     #[test]
-    fn the_plist_names_the_installed_path_and_no_password() {
+    fn the_plist_has_the_installed_path_and_no_password() {
         let launchd = Launchd {
             plist: "/p".into(),
             log: "/Users/a & b/Library/Logs/gitferry.log".into(),

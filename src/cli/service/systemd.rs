@@ -9,7 +9,7 @@ use std::{
 use nix::unistd::{User, geteuid};
 
 use super::installation::{
-    IN_A_TERMINAL, Installation, Manager, ask, remove, remove_passwords, say, tell, write,
+    IN_A_TERMINAL, Installation, Manager, remove, remove_passwords, run, say, succeeds, write,
     write_passwords,
 };
 use crate::cli::{Failure, setup::HostEnv};
@@ -53,7 +53,7 @@ impl Systemd {
     }
 
     fn systemctl(&self, arguments: &[&str]) -> Result<(), Failure> {
-        tell(self.command("systemctl").args(arguments))
+        run(self.command("systemctl").args(arguments))
     }
 
     fn command(&self, program: &str) -> Command {
@@ -95,7 +95,7 @@ impl Manager for Systemd {
         }
         fits_the_system(binary)?;
         write(Path::new(SYSUSERS_FILE), SYSUSERS, 0o644)?;
-        tell(&mut Command::new("systemd-sysusers"))
+        run(&mut Command::new("systemd-sysusers"))
     }
 
     fn install(&self, installation: &Installation) -> Result<(), Failure> {
@@ -149,7 +149,8 @@ impl Manager for Systemd {
 
     fn status(&self) -> Result<(), Failure> {
         let mut command = self.command("systemctl");
-        let running = ask(command.args(["status", "--no-pager", "--lines=5", "gitferry.service"]))?;
+        let running =
+            succeeds(command.args(["status", "--no-pager", "--lines=5", "gitferry.service"]))?;
         if running {
             return Ok(());
         }
@@ -163,7 +164,7 @@ impl Manager for Systemd {
         if follow {
             command.arg("--follow");
         }
-        tell(&mut command)
+        run(&mut command)
     }
 }
 
@@ -251,7 +252,7 @@ mod tests {
     use crate::{cli::service::proxies::Proxies, model::Secret};
 
     #[test]
-    fn the_unit_names_the_installed_path_and_no_password() {
+    fn the_unit_has_the_installed_path_and_no_password() {
         let installation = Installation {
             binary: "/opt/my tools/100%/gitferry".into(),
             config: Some("/etc/x.toml".into()),
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_binary_in_a_home_is_none_of_the_systems() {
+    fn the_system_service_refuses_a_binary_in_a_home_directory() {
         assert!(fits_the_system(Path::new("/root/.cargo/bin/gitferry")).is_err());
         assert!(fits_the_system(Path::new(SYSTEM_BINARY)).is_ok());
     }

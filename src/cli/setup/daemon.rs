@@ -14,6 +14,7 @@ use nix::unistd::User;
 
 use crate::{
     cli::{Failure, daemon},
+    doctor::daemon::DaemonInfo,
     tls::files::{BUNDLE_FILE, CERTIFICATE_FILE},
 };
 
@@ -58,14 +59,14 @@ impl TrustedUsers {
         }
     }
 
-    fn vouches(&self, uid: u32) -> bool {
+    fn trusts(&self, uid: u32) -> bool {
         uid == 0 || uid == self.caller || Some(uid) == self.service
     }
 }
 
 fn trusted(
     address: SocketAddr,
-    daemon: &daemon::RunningDaemon,
+    daemon: &DaemonInfo,
     listener: Option<u32>,
     us: &TrustedUsers,
 ) -> Result<TrustedDaemon, Failure> {
@@ -76,7 +77,7 @@ fn trusted(
             "the CA of the daemon at {address} is not used: {why}"
         ))
     };
-    if let Some(uid) = listener.filter(|uid| !us.vouches(*uid)) {
+    if let Some(uid) = listener.filter(|uid| !us.trusts(*uid)) {
         return Err(refuse(format!(
             "the listener belongs to user {uid}, not to you, root or {SERVICE_USER}"
         ))
@@ -87,7 +88,7 @@ fn trusted(
         .map_err(|error| refuse(format!("cannot read {}: {error}", directory.display())))?;
     let owners = match listener {
         // systemd opens the socket as root, and passes it to the service's user.
-        Some(0) | None => us.vouches(owner),
+        Some(0) | None => us.trusts(owner),
         Some(uid) => owner == uid,
     };
     if !owners {
@@ -212,15 +213,15 @@ mod tests {
 
     use super::*;
 
-    fn daemon(directory: &Path) -> daemon::RunningDaemon {
-        daemon::RunningDaemon {
-            config: None,
+    fn daemon(directory: &Path) -> DaemonInfo {
+        DaemonInfo {
             state_directory: directory.to_owned(),
+            ..DaemonInfo::default()
         }
     }
 
     #[test]
-    fn the_kernel_says_who_listens() {
+    fn the_owner_of_a_listener_is_read_from_proc() {
         let me = nix::unistd::geteuid().as_raw();
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let listener = TcpListener::bind(address).unwrap();
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_of_another_user_does_not_choose_the_ca() {
+    fn the_ca_of_another_users_daemon_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let address = "127.0.0.1:4483".parse().unwrap();
         let me = fs::metadata(directory.path()).unwrap().uid();
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_that_others_can_write_is_not_handed_out() {
+    fn a_ca_that_other_users_can_write_is_refused() {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(CERTIFICATE_FILE);

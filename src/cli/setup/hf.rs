@@ -195,7 +195,7 @@ fn proxied(config: &Config, plan: &Plan, bundle: Option<&Path>) -> String {
 }
 
 /// Why these clients cannot use the reverse front, if they cannot.
-pub(super) fn unfit_without_ca(config: &Config) -> Option<String> {
+pub(super) fn reverse_front_problem(config: &Config) -> Option<String> {
     let hub = Target::new(Host::Name(HUB.into()), 443);
     let route = config.route(&hub);
     let named = config.routes.iter().any(|known| Arc::ptr_eq(known, route));
@@ -211,15 +211,15 @@ fn reversed(config: &Config, plan: &Plan) -> String {
 /// Requests to this machine bypass every other proxy: the daemon is here, by both of its names.
 fn head(config: &Config) -> String {
     let daemon = daemon::address(config).map(|address| address.ip().to_string());
-    let mut near = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
-    near.extend(daemon.filter(|daemon| !near.contains(daemon)));
-    let near = near.join(",");
+    let mut local = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+    local.extend(daemon.filter(|daemon| !local.contains(daemon)));
+    let local = local.join(",");
     format!(
         "{MARK}; `gitferry setup hf --undo` removes it.\n\
          NO_PROXY=${{no_proxy:-${{NO_PROXY-}}}}\n\
          case \",$NO_PROXY,\" in\n\
-         *,{near},*) ;;\n\
-         *) NO_PROXY={near}${{NO_PROXY:+,$NO_PROXY}} ;;\n\
+         *,{local},*) ;;\n\
+         *) NO_PROXY={local}${{NO_PROXY:+,$NO_PROXY}} ;;\n\
          esac\n\
          export NO_PROXY no_proxy=\"$NO_PROXY\"\n"
     )

@@ -161,7 +161,7 @@ fn set_up(
     if args.what == SetupTarget::Ssh {
         let config = (source.load)()?;
         SshBlock::new(host)?.apply(&config, output)?;
-        warn::absence(&config, host, output);
+        warn::daemon_unreachable(&config, host, output);
         return Ok(());
     }
     let (config, daemon) = running(source, host)?;
@@ -191,7 +191,11 @@ fn set_up_hf(
     host: &HostEnv,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    match args.no_ca.then(|| hf::unfit_without_ca(config)).flatten() {
+    match args
+        .no_ca
+        .then(|| hf::reverse_front_problem(config))
+        .flatten()
+    {
         Some(why) if args.what == SetupTarget::Hf => Err(Failure::new(why).hint("omit `--no-ca`")),
         Some(why) => {
             output.note(&format!("{why}: nothing to set up for hf"));

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     cli::{Failure, daemon},
     config::{Config, is_excepted},
+    doctor::git_settings::{self, GitSetting},
     model::{Host, HostPattern},
 };
 
@@ -40,7 +41,7 @@ pub(super) fn environment(plan: &Plan, bundle: &Path, host: &HostEnv, output: &m
 }
 
 /// Warns that no daemon answers: until one does, the set-up clients fail.
-pub(super) fn absence(config: &Config, host: &HostEnv, output: &mut Output<'_>) {
+pub(super) fn daemon_unreachable(config: &Config, host: &HostEnv, output: &mut Output<'_>) {
     if let Some(address) = daemon::address(config)
         && let Err(why) = (host.daemon)(host, address)
     {
@@ -84,21 +85,12 @@ pub(super) fn unverified(host: &HostEnv, output: &mut Output<'_>) -> Result<(), 
         r"^http\.(.*\.)?sslverify$",
     ];
     let listed = git::found(host, &arguments)?.unwrap_or_default();
-    let listed = String::from_utf8_lossy(&listed);
-    let mut parts = listed.split('\0');
-    while let (Some(origin), Some(entry)) = (parts.next(), parts.next()) {
-        // A key without a value is true.
-        let Some((key, value)) = entry.split_once('\n') else {
-            continue;
-        };
-        if ["false", "no", "off", "0", ""]
-            .iter()
-            .any(|no| value.eq_ignore_ascii_case(no))
-        {
-            output.warn(&format!(
-                "{key} is {value} ({origin}): git accepts every certificate, forged ones too. Remove it; gitferry does not need it"
-            ));
-        }
+    let settings = git_settings::parse(&String::from_utf8_lossy(&listed));
+    for GitSetting { origin, key, value } in settings.iter().filter(|it| it.disables_verification())
+    {
+        output.warn(&format!(
+            "{key} is {value} ({origin}): git accepts every certificate, forged ones too. Remove it; gitferry does not need it"
+        ));
     }
     Ok(())
 }

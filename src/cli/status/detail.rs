@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    model::StatusTransfer,
+    model::{OneTransfer, StatusTransfer},
     render::{amount, rate, state},
 };
 use crate::{
@@ -19,12 +19,13 @@ use crate::{
 const WIDTH: usize = 80;
 
 /// The whole text; lines of at most 80 columns.
-pub(crate) fn detail(transfer: &StatusTransfer, running: bool) -> String {
+pub(crate) fn detail(one: &OneTransfer) -> String {
+    let transfer = &one.transfer;
     let mut page = TextBuilder::new(WIDTH);
     let facts = [
         request(transfer),
         path(transfer),
-        if running {
+        if one.running {
             progress(transfer)
         } else {
             result(transfer)

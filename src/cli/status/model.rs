@@ -108,6 +108,14 @@ pub(crate) struct StatusTransfer {
     pub segments: Vec<Segment>,
 }
 
+/// The answer about one transfer.
+#[derive(Debug, Deserialize)]
+pub(crate) struct OneTransfer {
+    #[serde(default)]
+    pub running: bool,
+    pub transfer: StatusTransfer,
+}
+
 /// An upstream.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]

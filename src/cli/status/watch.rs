@@ -8,9 +8,8 @@ use std::{
 };
 
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use serde::Deserialize;
 
-use super::model::{self, StatusOverview, StatusTransfer};
+use super::model::{self, OneTransfer, StatusOverview};
 use crate::cli::{Failure, daemon};
 use crate::model::named::named;
 
@@ -52,17 +51,9 @@ struct WatchView {
     /// The number of the selected transfer, which stays selected when the order changes.
     chosen: Option<u64>,
     /// The details of a transfer, and how far they are scrolled.
-    detail: Option<(Detail, u16)>,
+    detail: Option<(OneTransfer, u16)>,
     /// Why the daemon did not answer.
     problem: Option<String>,
-}
-
-/// The answer about one transfer.
-#[derive(Debug, Deserialize)]
-struct Detail {
-    #[serde(default)]
-    running: bool,
-    transfer: StatusTransfer,
 }
 
 /// Shows the daemon at `address` until the user presses `q`; `status` is the first state.
@@ -141,7 +132,7 @@ impl WatchView {
     fn open(&mut self, address: SocketAddr, id: u64) {
         let answer = daemon::get(address, &format!("/-/api/transfers/{id}"));
         let scroll = self.detail.as_ref().map_or(0, |(_, scroll)| *scroll);
-        if let Some(Ok(detail)) = answer.ok().map(|body| model::read::<Detail>(&body)) {
+        if let Some(Ok(detail)) = answer.ok().map(|body| model::read::<OneTransfer>(&body)) {
             self.detail = Some((detail, scroll));
         }
     }

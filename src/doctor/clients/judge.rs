@@ -43,22 +43,22 @@ pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, reported: bool
     if MISSING.iter().any(|words| said.contains(words)) {
         return Outcome::skipped("not installed");
     }
-    let around = Outcome::warned(match distrusts {
+    let bypassing = Outcome::warned(match distrusts {
         true => "bypasses gitferry, does not trust the site",
         false => "bypasses gitferry",
     });
-    let around = match ended.is_success() {
-        true => around,
-        false => around.detail(format!("{} reports: {complaint}", client.name)),
+    let bypassing = match ended.is_success() {
+        true => bypassing,
+        false => bypassing.detail(format!("{} reports: {complaint}", client.name)),
     };
-    // The others may do so on protocol.
+    // The other clients may bypass the daemon on purpose.
     match client.kind.is_essential() {
-        true => around
+        true => bypassing
             .advise(format!("run `{setup}`"))
             .fact(|facts| facts.setup = Some(setup)),
         false => Outcome {
             state: State::Unmeasured,
-            ..around
+            ..bypassing
         },
     }
 }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_each_client_says_is_understood() {
+    fn the_output_of_each_client_says_whether_it_uses_and_trusts_the_daemon() {
         let distrust = [
             "fatal: unable to access 'x': server certificate verification failed. CAfile: none CRLfile: none",
             "fatal: unable to access 'x': SSL certificate problem: unable to get local issuer certificate",
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_of_ssh_is_read_from_what_it_says() {
+    fn the_output_of_ssh_says_whether_it_uses_the_daemon() {
         let judged = |stderr: &str| {
             let ended = ProgramEnd {
                 code: Some(255),

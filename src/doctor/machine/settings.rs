@@ -5,36 +5,18 @@ use std::net::SocketAddr;
 use super::Machine;
 use crate::{
     config::is_excepted,
-    doctor::{Outcome, repository::git},
+    doctor::{
+        Outcome,
+        git_settings::{GitSetting, parse},
+        repository::git,
+    },
     model::HostPattern,
 };
 
-/// One value of git's settings, and its file.
-struct Setting {
-    origin: String,
-    key: String,
-    value: String,
-}
-
-async fn read(machine: &Machine) -> Vec<Setting> {
+async fn read(machine: &Machine) -> Vec<GitSetting> {
     let arguments = ["config", "--null", "--show-origin", "--list"];
     let listed = git(&machine.local.directory, &arguments).await;
     listed.map_or_else(|_| Vec::new(), |ended| parse(&ended.stdout))
-}
-
-/// The output is origin, entry, origin, entry, and so on.
-fn parse(listed: &str) -> Vec<Setting> {
-    let mut parts = listed.split('\0');
-    let mut settings = Vec::new();
-    while let (Some(origin), Some(entry)) = (parts.next(), parts.next()) {
-        let (key, value) = entry.split_once('\n').unwrap_or((entry, "true"));
-        settings.push(Setting {
-            origin: origin.strip_prefix("file:").unwrap_or(origin).to_owned(),
-            key: key.to_owned(),
-            value: value.to_owned(),
-        });
-    }
-    settings
 }
 
 /// True where git or this environment uses the proxy at `address`.
@@ -51,7 +33,7 @@ pub(super) async fn uses(machine: &Machine, address: &str) -> bool {
 
 pub(in crate::doctor) async fn git_settings(machine: &Machine) -> Outcome {
     let settings = read(machine).await;
-    let odd = oddities(&settings, machine.local.daemon.address);
+    let odd = contradictions(&settings, machine.local.daemon.address);
     match odd.split_first() {
         None => Outcome::passed("no contradiction"),
         Some((first, [])) => Outcome::warned("one contradiction").detail(first.clone()),
@@ -60,20 +42,15 @@ pub(in crate::doctor) async fn git_settings(machine: &Machine) -> Outcome {
     }
 }
 
-fn oddities(settings: &[Setting], daemon: SocketAddr) -> Vec<String> {
+fn contradictions(settings: &[GitSetting], daemon: SocketAddr) -> Vec<String> {
     let mut odd = Vec::new();
-    for setting in settings {
-        let off = ["false", "no", "off", "0", ""]
-            .iter()
-            .any(|no| setting.value.eq_ignore_ascii_case(no));
-        if setting.key.starts_with("http.") && setting.key.ends_with("sslverify") && off {
-            odd.push(format!(
-                "`{}` is off in {}: git accepts every certificate; gitferry does not need that",
-                setting.key, setting.origin
-            ));
-        }
+    for setting in settings.iter().filter(|it| it.disables_verification()) {
+        odd.push(format!(
+            "`{}` is off in {}: git accepts every certificate; gitferry does not need that",
+            setting.key, setting.origin
+        ));
     }
-    let proxies: Vec<&Setting> = settings
+    let proxies: Vec<&GitSetting> = settings
         .iter()
         .filter(|setting| setting.key == "http.proxy")
         .collect();
@@ -190,7 +167,7 @@ pub(crate) fn same_place(one: &str, other: &str) -> bool {
 }
 
 /// proxychains works by LD_PRELOAD, and a Go program such as git-lfs connects without the C library that it replaces.
-pub(in crate::doctor) async fn preload(machine: &Machine) -> Outcome {
+pub(in crate::doctor) async fn proxychains(machine: &Machine) -> Outcome {
     let preload = machine.variables.get("LD_PRELOAD");
     match preload.filter(|value| value.contains("proxychains")) {
         None => Outcome::skipped(""),
@@ -207,19 +184,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn contradictions_of_gits_settings_are_found() {
+    fn contradictory_settings_of_git_are_found_and_healthy_ones_are_not() {
         let listed = "file:/etc/gitconfig\0http.proxy\nhttp://a:1\0file:/home/me/.gitconfig\0http.proxy\nhttp://b:1\0\
                       file:/home/me/.gitconfig\0http.sslverify\nfalse\0file:.git/config\0http.https://hf.co.proxy\nhttp://c:1\0";
-        let odd = oddities(&parse(listed), "127.0.0.1:4483".parse().unwrap());
+        let odd = contradictions(&parse(listed), "127.0.0.1:4483".parse().unwrap());
         assert_eq!(odd.len(), 3, "{odd:?}");
         assert!(odd[0].contains("/home/me/.gitconfig"), "{odd:?}");
         assert!(odd[1].contains("has 2 values"), "{odd:?}");
         let healthy = "file:x\0http.https://hf.co.proxy\nhttp://127.0.0.1:4483\0file:x\0http.sslverify\ntrue\0";
-        assert!(oddities(&parse(healthy), "127.0.0.1:4483".parse().unwrap()).is_empty());
+        assert!(contradictions(&parse(healthy), "127.0.0.1:4483".parse().unwrap()).is_empty());
     }
 
     #[test]
-    fn a_proxy_is_the_same_with_and_without_scheme_and_user() {
+    fn proxies_are_compared_without_scheme_and_user_info() {
         assert!(same_place(
             "http://me:secret@proxy.test:3128/",
             "http://proxy.test:3128"

@@ -162,7 +162,7 @@ impl Probe {
 
     /// Adds a rehearsal, but only for an upstream of the route, and never for a mirror that gets no credentials.
     #[must_use]
-    pub(super) fn with(mut self, rehearsal: Option<&Rehearsal>) -> Self {
+    pub(super) fn with_rehearsal(mut self, rehearsal: Option<&Rehearsal>) -> Self {
         if self.place.is_some() && !self.is_withheld() {
             self.rehearsal = rehearsal.cloned();
         }

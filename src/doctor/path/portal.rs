@@ -69,14 +69,8 @@ async fn ask(probe: &Probe, target: &Target) -> Option<Vec<u8>> {
     timeout(TIMEOUT, asking).await.ok().flatten()
 }
 
-/// For tests: the status of a plain response, and where it redirects to.
-#[cfg(any(test, feature = "testing"))]
-pub(crate) fn seen(answer: &[u8]) -> Option<(u16, Option<String>)> {
-    read(answer)
-}
-
 /// The status of an answer, and where it redirects to; `None` for what is not HTTP.
-fn read(answer: &[u8]) -> Option<(u16, Option<String>)> {
+pub(crate) fn read(answer: &[u8]) -> Option<(u16, Option<String>)> {
     let mut fields = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut fields);
     response.parse(answer).ok()?;
@@ -87,11 +81,11 @@ fn read(answer: &[u8]) -> Option<(u16, Option<String>)> {
 }
 
 /// Plain HTTP on the TLS port is a portal's; on port 80 only a redirect to another host is.
-fn judge(probe: &Probe, answer: &[u8], usual: bool) -> Option<Outcome> {
+fn judge(probe: &Probe, answer: &[u8], on_port_80: bool) -> Option<Outcome> {
     let (status, location) = read(answer)?;
     let elsewhere = http::redirects_elsewhere(probe, location.as_deref());
     // nginx and Go answer plain HTTP on a TLS port with 400: that is the site itself.
-    let portal = status == 511 || elsewhere || !usual && status != 400;
+    let portal = status == 511 || elsewhere || !on_port_80 && status != 400;
     portal.then(|| {
         let words = location.as_deref().unwrap_or("plain HTTP").to_owned();
         Outcome::failed(words.clone())

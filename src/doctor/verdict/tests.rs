@@ -357,14 +357,8 @@ fn a_client_that_distrusts_the_ca_is_broken_and_one_that_bypasses_the_daemon_is_
 /// Set-up was run, and `GIT_SSL_CAINFO` beats it: to run it again changes nothing.
 #[test]
 fn where_a_variable_hides_the_ca_the_change_is_to_remove_it() {
-    let distrusts = Outcome::failed("does not trust gitferry's CA")
-        .fact(|facts| facts.setup = Some("gitferry setup git"));
-    let hides =
-        Outcome::warned("1 to look at").fact(|facts| facts.hides_ca = Some("GIT_SSL_CAINFO"));
-    let findings = [
-        client("git 2.39.5", distrusts),
-        machine("environment", hides),
-    ];
+    let hides = Outcome::warned("1 to check").fact(|facts| facts.hides_ca = Some("GIT_SSL_CAINFO"));
+    let findings = [distrustful_git(), machine("environment", hides)];
     assert_eq!(
         of(&findings).change.unwrap().command.unwrap(),
         "unset GIT_SSL_CAINFO"
@@ -413,14 +407,11 @@ fn a_wrong_clock_is_fixed_with_timedatectl() {
 
 /// git, which does not trust the daemon's CA.
 fn distrustful_git() -> Finding {
-    let outcome = Outcome::failed("does not trust the daemon's CA");
-    Finding {
-        subject: CheckSubject::Client("git 2.39.5".into()),
-        ..machine(
-            "client",
-            outcome.fact(|facts| facts.setup = Some("gitferry setup git")),
-        )
-    }
+    let outcome = Outcome::failed("does not trust gitferry's CA");
+    client(
+        "git 2.39.5",
+        outcome.fact(|facts| facts.setup = Some("gitferry setup git")),
+    )
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn details_close_before_the_view_does() {
     let mut view = WatchView::default();
     view.take(status(1));
     let transfer = view.status.transfers[0].clone();
-    let detail = Detail {
+    let detail = OneTransfer {
         running: true,
         transfer,
     };

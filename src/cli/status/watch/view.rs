@@ -8,11 +8,11 @@ use ratatui::{
     widgets::{List, ListItem, ListState, Paragraph},
 };
 
-use super::{Detail, WatchView};
+use super::WatchView;
 use crate::{
     cli::status::{
         detail::detail,
-        model::{StatusTransfer, StatusUpstream},
+        model::{OneTransfer, StatusTransfer, StatusUpstream},
         render,
     },
     model::{
@@ -73,8 +73,8 @@ fn footer(view: &WatchView) -> Line<'static> {
     Line::from(keys).dim()
 }
 
-fn details(frame: &mut Frame<'_>, shown: &Detail, scroll: u16, area: Rect) {
-    let text = detail(&shown.transfer, shown.running);
+fn details(frame: &mut Frame<'_>, shown: &OneTransfer, scroll: u16, area: Rect) {
+    let text = detail(shown);
     let height = u16::try_from(text.lines().count()).unwrap_or(u16::MAX);
     let scroll = scroll.min(height.saturating_sub(area.height));
     let lines = text.lines().map(|line| match line {
