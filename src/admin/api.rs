@@ -18,8 +18,8 @@ use crate::{
 };
 
 /// The number of entries without `limit`, and the maximum.
-const LIMIT: usize = 100;
-const LARGEST: usize = 1000;
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1000;
 
 /// Why there is no JSON.
 #[derive(Debug, PartialEq, Eq)]
@@ -168,8 +168,8 @@ impl Api<'_> {
 
     fn limit(&self) -> Result<usize, ApiError> {
         let limit = self.number("limit")?.map(usize::try_from);
-        let limit = limit.map_or(LIMIT, |limit| limit.unwrap_or(LARGEST));
-        Ok(limit.clamp(1, LARGEST))
+        let limit = limit.map_or(DEFAULT_LIMIT, |limit| limit.unwrap_or(MAX_LIMIT));
+        Ok(limit.clamp(1, MAX_LIMIT))
     }
 }
 

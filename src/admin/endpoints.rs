@@ -55,7 +55,7 @@ pub(crate) enum EndpointPage {
     /// Finished transfers.
     History,
     /// One finished transfer.
-    Past(u64),
+    FinishedTransfer(u64),
     /// Upstreams.
     Upstreams,
     /// Faults.
@@ -113,7 +113,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             Parameter { name: "since", summary: "only transfers that ended since then: 90s, 15m, 2h, 3d, or a time as the log writes it" },
             Parameter { name: "failed", summary: "1: only transfers that failed or that the site refused" },
         ]),
-    get("/-/api/history/{id}", "One finished transfer.", JSON, EndpointPage::Past(0)),
+    get("/-/api/history/{id}", "One finished transfer.", JSON, EndpointPage::FinishedTransfer(0)),
     get("/-/api/upstreams", "Every upstream of every route, with its health and open circuits.", JSON, EndpointPage::Upstreams),
     get("/-/api/faults", "The last 50 faults, newest first.", JSON, EndpointPage::Faults),
     get("/-/api/stalls", "The last 50 stalls, newest first.", JSON, EndpointPage::Stalls),
@@ -158,7 +158,7 @@ impl EndpointPage {
             return (Self::Transfer(id), JSON);
         }
         if let Some(id) = id("/-/api/history/") {
-            return (Self::Past(id), JSON);
+            return (Self::FinishedTransfer(id), JSON);
         }
         (Self::Unknown, JSON)
     }

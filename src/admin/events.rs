@@ -24,13 +24,13 @@ use crate::{
 };
 
 /// The most concurrent streams. They occupy no client slots.
-pub(crate) const STREAMS: usize = 32;
+pub(crate) const MAX_STREAMS: usize = 32;
 /// The interval between two checks for changes.
 const TICK: Duration = Duration::from_secs(1);
 /// The interval of keepalive comments on a stream without changes.
 const HEARTBEAT: u32 = 15;
 /// The most running transfers in one event, without `limit`.
-const LISTED: usize = 100;
+const DEFAULT_LIMIT: usize = 100;
 
 /// A stream of the daemon's overview, until its reader disconnects or the daemon drains; releases `place` when it ends.
 pub(crate) fn stream(
@@ -45,7 +45,9 @@ pub(crate) fn stream(
     let limit = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("limit="));
-    let limit = limit.and_then(|limit| limit.parse().ok()).unwrap_or(LISTED);
+    let limit = limit
+        .and_then(|limit| limit.parse().ok())
+        .unwrap_or(DEFAULT_LIMIT);
     let (sender, receiver) = mpsc::channel(2);
     tasks.spawn(async move {
         let _place = place;
@@ -99,7 +101,7 @@ impl Body for EventBody {
 #[derive(Default)]
 struct LastSent {
     fields: Map<String, Value>,
-    quiet: u32,
+    ticks_without_change: u32,
 }
 
 /// Fields that change only with the clock; they do not cause an event.
@@ -130,12 +132,12 @@ impl LastSent {
             }
         }
         if changed.len() <= CLOCKS.len() {
-            self.quiet += 1;
-            if self.quiet < HEARTBEAT {
+            self.ticks_without_change += 1;
+            if self.ticks_without_change < HEARTBEAT {
                 return None;
             }
         }
-        self.quiet = 0;
+        self.ticks_without_change = 0;
         Some(format!("event: overview\ndata: {}\n\n", Value::Object(changed)).into())
     }
 }

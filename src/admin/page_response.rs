@@ -21,7 +21,7 @@ use crate::{forward::Forwarder, track::metrics::Exposition};
 pub(crate) const NONCE_PATH: &str = "/-/api/nonce";
 
 /// The most running transfers on the page for browsers without scripts.
-const LISTED: usize = 200;
+const MAX_LISTED: usize = 200;
 
 /// A request for a page.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +103,7 @@ fn values(page: EndpointPage, api: &Api<'_>) -> Option<Result<Value, ApiError>> 
         EndpointPage::Transfers => api.transfers(),
         EndpointPage::Transfer(id) => api.transfer(id),
         EndpointPage::History => api.history(),
-        EndpointPage::Past(id) => api.finished_transfer(id),
+        EndpointPage::FinishedTransfer(id) => api.finished_transfer(id),
         EndpointPage::Upstreams => Ok(api.upstreams()),
         EndpointPage::Faults => Ok(api.faults()),
         EndpointPage::Stalls => Ok(api.stalls()),
@@ -122,7 +122,7 @@ fn text(
         EndpointPage::Status => Ok(html::render(&Overview::of(
             forwarder,
             sources.started,
-            LISTED,
+            MAX_LISTED,
         ))),
         EndpointPage::Asset(Asset::Style) => Ok(html::STYLE.into()),
         EndpointPage::Asset(Asset::Script) => Ok(html::SCRIPT.into()),

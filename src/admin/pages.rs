@@ -47,7 +47,7 @@ impl Default for Pages {
     fn default() -> Self {
         Self {
             started: Instant::now(),
-            streams: Arc::new(Semaphore::new(events::STREAMS)),
+            streams: Arc::new(Semaphore::new(events::MAX_STREAMS)),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The most hosts of a route that are listed.
-const HOSTS: usize = 6;
+const MAX_HOSTS: usize = 6;
 
 documented! {
 /// The health of one upstream of one route.
@@ -89,7 +89,7 @@ pub(super) fn upstreams(
                 hosts: route
                     .hosts
                     .iter()
-                    .take(HOSTS)
+                    .take(MAX_HOSTS)
                     .map(ToString::to_string)
                     .collect(),
                 upstream: upstream.label.clone(),
@@ -102,7 +102,7 @@ pub(super) fn upstreams(
                 running: 0,
                 circuits,
             };
-            judge(&mut view, loads, recent);
+            set_health(&mut view, loads, recent);
             views.push(view);
         }
     }
@@ -118,9 +118,9 @@ fn hop(upstream: &Upstream) -> Option<String> {
 }
 
 /// How long a finished transfer counts for its upstream's health.
-const SPEAKS_FOR: Duration = Duration::from_secs(15 * 60);
+const HEALTH_WINDOW: Duration = Duration::from_secs(15 * 60);
 
-fn judge(view: &mut UpstreamView, loads: &UpstreamLoads, recent: &[Arc<Finished>]) {
+fn set_health(view: &mut UpstreamView, loads: &UpstreamLoads, recent: &[Arc<Finished>]) {
     let (running, stalled) = loads.of(&view.route, &view.upstream);
     let uses =
         |it: &Finished| it.route == view.route && it.upstream.as_ref() == Some(&view.upstream);
@@ -129,7 +129,7 @@ fn judge(view: &mut UpstreamView, loads: &UpstreamLoads, recent: &[Arc<Finished>
         .iter()
         .take_while(|it| {
             now.duration_since(it.ended)
-                .is_ok_and(|ago| ago < SPEAKS_FOR)
+                .is_ok_and(|ago| ago < HEALTH_WINDOW)
         })
         .find(|it| uses(it));
     let failed = last.is_some_and(|it| it.failed_upstream());

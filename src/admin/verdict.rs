@@ -13,7 +13,7 @@ use crate::model::named::named;
 use crate::track::{Survey, history::Finished, moment};
 
 /// How long a failure counts if no success follows.
-const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+const FAILURE_WINDOW: Duration = Duration::from_secs(10 * 60);
 
 named! {
 /// How the daemon's traffic fares.
@@ -93,22 +93,22 @@ fn stalled(running: &Survey, now: SystemTime) -> Option<HealthVerdict> {
 
 /// The last failure of a host without a later success.
 fn failed(recent: &[Arc<Finished>], now: SystemTime) -> Option<HealthVerdict> {
-    let mut settled: Vec<(&str, bool)> = Vec::new();
+    let mut known_hosts: Vec<(&str, bool)> = Vec::new();
     let mut failures: Vec<&Arc<Finished>> = Vec::new();
     let young = |it: &&Arc<Finished>| {
         now.duration_since(it.ended)
-            .is_ok_and(|ago| ago < REMEMBERED)
+            .is_ok_and(|ago| ago < FAILURE_WINDOW)
     };
     for it in recent.iter().take_while(young) {
         if it.result.starts_with("client/") {
             continue;
         }
-        let known = settled.iter().find(|(host, _)| **host == *it.host);
-        let well = known.map_or(!it.failed, |(_, well)| *well);
+        let known = known_hosts.iter().find(|(host, _)| **host == *it.host);
+        let works = known.map_or(!it.failed, |(_, works)| *works);
         if known.is_none() {
-            settled.push((&it.host, well));
+            known_hosts.push((&it.host, works));
         }
-        if it.failed && !well {
+        if it.failed && !works {
             failures.push(it);
         }
     }

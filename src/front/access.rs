@@ -40,28 +40,28 @@ pub(super) async fn admit(
 ) -> Result<(), Fault> {
     let fault = |kind| Fault::new(Leg::Client, Stage::Accepted, kind).peer(client.address);
     let source = GuessSource::of(client.address.ip(), client.owner);
-    let given = presented_credentials(request);
-    if given.is_empty() {
+    let presented = presented_credentials(request);
+    if presented.is_empty() {
         return Err(fault(FaultKind::Unauthorized));
     }
-    let Some(turn) = guesses.next_check(source, Instant::now()) else {
+    let Some(at) = guesses.next_check(source, Instant::now()) else {
         return Err(fault(FaultKind::TooManyGuesses));
     };
-    if turn > Instant::now() {
-        sleep_until(turn).await;
+    if at > Instant::now() {
+        sleep_until(at).await;
     }
     let wanted = format!("{}:{}", credentials.username, credentials.password.expose());
     // Constant time: it does not reveal the position of the first difference.
-    let right = given
+    let accepted = presented
         .iter()
-        .find(|given| given.pair.ct_eq(wanted.as_bytes()).into());
-    let Some(right) = right else {
+        .find(|presented| presented.pair.ct_eq(wanted.as_bytes()).into());
+    let Some(accepted) = accepted else {
         guesses.note_wrong(source, Instant::now());
         return Err(fault(FaultKind::Unauthorized));
     };
     guesses.note_right(source, Instant::now());
-    strip_own_urls(request.headers_mut(), &wanted);
-    if let Some(rest) = &right.rest {
+    strip_fields_with_credentials(request.headers_mut(), &wanted);
+    if let Some(rest) = &accepted.rest {
         let whole = request
             .uri()
             .path_and_query()
@@ -88,7 +88,7 @@ pub(super) fn use_origin_form<B>(request: &mut Request<B>, uri: Uri) {
 
 /// Removes fields whose URL begins with the credentials: `Referer`, and `Destination` and `If` of WebDAV, which `git push` sends to a
 /// server without the smart protocol. They would disclose the credentials to the origin.
-fn strip_own_urls(headers: &mut HeaderMap, credentials: &str) {
+fn strip_fields_with_credentials(headers: &mut HeaderMap, credentials: &str) {
     let segment = format!("/{credentials}").into_bytes();
     let quotes = |value: &HeaderValue| {
         let text: Vec<u8> = percent_decode(value.as_bytes()).collect();
@@ -102,7 +102,7 @@ fn strip_own_urls(headers: &mut HeaderMap, credentials: &str) {
 }
 
 /// For the daemon's own pages the response requests `Authorization`, as by any server.
-pub(super) fn ask_as_origin(response: &mut HttpResponse) {
+pub(super) fn challenge_as_origin(response: &mut HttpResponse) {
     if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
         *response.status_mut() = StatusCode::UNAUTHORIZED;
         response.headers_mut().remove(PROXY_AUTHENTICATE);
@@ -120,15 +120,16 @@ struct PresentedCredentials {
 }
 
 fn presented_credentials(request: &Request<Incoming>) -> Vec<PresentedCredentials> {
-    let in_field = |name| {
+    let credentials_in_field = |name| {
         basic(request.headers(), &name).map(|pair| PresentedCredentials { pair, rest: None })
     };
     // The path first: a secret segment is removed also where a field is right.
-    let mut all: Vec<PresentedCredentials> = in_path(request.uri()).into_iter().collect();
-    all.extend(in_field(PROXY_AUTHORIZATION));
+    let mut all: Vec<PresentedCredentials> =
+        credentials_in_path(request.uri()).into_iter().collect();
+    all.extend(credentials_in_field(PROXY_AUTHORIZATION));
     let in_origin_form = request.uri().scheme().is_none() && request.method() != Method::CONNECT;
     if in_origin_form && own::is_own(request.uri().path()) {
-        all.extend(in_field(AUTHORIZATION));
+        all.extend(credentials_in_field(AUTHORIZATION));
     }
     all
 }
@@ -144,7 +145,7 @@ fn basic(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
 }
 
 /// A first segment with a colon. `HOST:PORT` has one too, and does not match.
-fn in_path(uri: &Uri) -> Option<PresentedCredentials> {
+fn credentials_in_path(uri: &Uri) -> Option<PresentedCredentials> {
     let whole = uri.path_and_query()?.as_str();
     let rest = whole.strip_prefix('/')?;
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -173,10 +174,10 @@ mod tests {
             let Ok(parsed) = uri.parse::<Uri>() else {
                 continue;
             };
-            let given = in_path(&parsed).unwrap();
-            assert_eq!(given.pair, pair.as_bytes(), "{uri}");
-            assert_eq!(given.rest.as_deref(), Some(rest), "{uri}");
+            let presented = credentials_in_path(&parsed).unwrap();
+            assert_eq!(presented.pair, pair.as_bytes(), "{uri}");
+            assert_eq!(presented.rest.as_deref(), Some(rest), "{uri}");
         }
-        assert!(in_path(&"/hf.co/me:secret/x".parse().unwrap()).is_none());
+        assert!(credentials_in_path(&"/hf.co/me:secret/x".parse().unwrap()).is_none());
     }
 }

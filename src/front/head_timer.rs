@@ -48,12 +48,12 @@ pub(super) struct Clock(pub(super) Arc<HeadTimer>);
 impl Timer for Clock {
     fn sleep(&self, _: Duration) -> Pin<Box<dyn Sleep>> {
         let first = self.0.first.swap(false, Ordering::Relaxed);
-        let patience = if first { self.0.head } else { self.0.idle };
+        let limit = if first { self.0.head } else { self.0.idle };
         self.0.line.expect_next();
         Box::pin(HeadSleep {
             timer: Arc::clone(&self.0),
             idle: !first,
-            sleep: Box::pin(tokio::time::sleep(patience)),
+            sleep: Box::pin(tokio::time::sleep(limit)),
         })
     }
 

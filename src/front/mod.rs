@@ -33,7 +33,7 @@ use crate::{
 };
 
 use connection::{builder, linger, malformed, refusal, run};
-use refuse::{bad_hosts, refuse, turn_away_unnamed};
+use refuse::{bad_hosts, log_refusal_without_target, refuse};
 use wrong_protocol::WrongProtocol;
 
 /// Serves clients with the current snapshot.
@@ -71,16 +71,16 @@ impl FrontServer {
         let mut raw_socket = client.tcp.clone();
         forwarder.shared.tasks.clone().spawn(async move {
             let (address, listen) = (client.peer, &forwarder.config.listen);
-            let mistaken = tokio::select! {
-                mistaken = WrongProtocol::detect(&raw_socket, listen.head_timeout) => mistaken,
+            let wrong_protocol = tokio::select! {
+                wrong_protocol = WrongProtocol::detect(&raw_socket, listen.head_timeout) => wrong_protocol,
                 () = shutdown.drained() => return,
             };
-            match mistaken {
+            match wrong_protocol {
                 Ok(None) => front.serve_http(client, raw_socket, &forwarder).await,
-                Ok(Some(mistaken)) => {
-                    let fault = mistaken.fault().peer(address);
-                    turn_away_unnamed(&front.current(), address, fault);
-                    mistaken.response(&mut raw_socket).await;
+                Ok(Some(wrong_protocol)) => {
+                    let fault = wrong_protocol.fault().peer(address);
+                    log_refusal_without_target(&front.current(), address, fault);
+                    wrong_protocol.response(&mut raw_socket).await;
                     linger(raw_socket).await;
                 }
                 // A silent client has used its time up; hyper would grant the same time again.
@@ -116,7 +116,7 @@ impl FrontServer {
         let shutdown = &forwarder.shared.shutdown;
         if let Err(error) = run(std::pin::pin!(connection), client.peer, shutdown).await {
             if let Some(fault) = malformed(&error, &line, client.peer) {
-                turn_away_unnamed(&self.current(), client.peer, fault);
+                log_refusal_without_target(&self.current(), client.peer, fault);
             }
             linger(raw_socket).await;
         }
@@ -132,14 +132,14 @@ impl FrontServer {
             return refuse(&forwarder, &request, client, None, fault).await;
         }
         let absolute =
-            request.uri().scheme().is_some() && !is_meant_for_us(&mut request, &forwarder);
+            request.uri().scheme().is_some() && !convert_own_url(&mut request, &forwarder);
         if let Some(credentials) = &forwarder.config.listen.credentials
             && let Err(fault) =
                 access::admit(&mut request, credentials, &self.guesses, client).await
         {
             let mut response = refuse(&forwarder, &request, client, None, fault).await;
             if !absolute && own::is_own(request.uri().path()) {
-                access::ask_as_origin(&mut response);
+                access::challenge_as_origin(&mut response);
             }
             return response;
         }
@@ -149,12 +149,12 @@ impl FrontServer {
             return response;
         }
         let connect = request.method() == Method::CONNECT;
-        let _busy = client.slot.busy();
+        let _busy = client.slot.mark_busy();
         if !absolute && !connect && own::is_own(request.uri().path()) {
             return own::serve(&self.current, &self.pages, &request, client);
         }
         if client.slot.take().await.is_err() {
-            let fault = full(client.address);
+            let fault = slots_full(client.address);
             return refuse(&forwarder, &request, client, None, fault).await;
         }
         if connect {
@@ -168,13 +168,13 @@ impl FrontServer {
 }
 
 /// No connection slot is free, and too many requests already wait for one.
-fn full(client: SocketAddr) -> Fault {
+fn slots_full(client: SocketAddr) -> Fault {
     Fault::new(Leg::Client, Stage::Queued, FaultKind::Full).peer(client)
 }
 
 /// True for `GET http://127.0.0.1:4483/…`, sent by clients with both `HTTP_PROXY` and a URL of the reverse front; then converts it to
 /// origin form.
-fn is_meant_for_us(request: &mut Request<Incoming>, forwarder: &Forwarder) -> bool {
+fn convert_own_url(request: &mut Request<Incoming>, forwarder: &Forwarder) -> bool {
     let uri = request.uri();
     let authority = uri
         .authority()

@@ -32,19 +32,19 @@ pub(super) fn serve(
     // A foreign page can direct its user's browser here; only an address that the user types is answered.
     let headers = request.headers();
     let from = headers.get(SEC_FETCH_SITE);
-    let foreign = from.is_some_and(|from| !matches!(from.as_bytes(), b"none" | b"same-origin"))
+    let cross_site = from.is_some_and(|from| !matches!(from.as_bytes(), b"none" | b"same-origin"))
         || headers
             .get(ORIGIN)
             .is_some_and(|origin| !is_of_own_page(origin, headers));
-    let why_not = if foreign {
+    let refusal = if cross_site {
         Some("gitferry: links from other sites are refused: type the address into the browser\n")
     } else if !is_for_this_daemon(request, forwarder) {
         Some("gitferry: these pages are served only under an address or localhost\n")
     } else {
         None
     };
-    if let Some(why_not) = why_not {
-        let mut response = Response::new(full(why_not));
+    if let Some(refusal) = refusal {
+        let mut response = Response::new(full(refusal));
         *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
         response.headers_mut().insert(
             CONTENT_TYPE,

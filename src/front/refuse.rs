@@ -25,7 +25,7 @@ pub(super) struct UnreadableClient<'a> {
 }
 
 /// Logs the end of a connection without a readable request.
-pub(super) fn turn_away(forwarder: &Forwarder, from: &UnreadableClient<'_>, fault: Fault) {
+pub(super) fn log_refusal(forwarder: &Forwarder, from: &UnreadableClient<'_>, fault: Fault) {
     let transfer = forwarder.shared.tracker.begin(TransferStart {
         front: from.front,
         client: from.client,
@@ -40,15 +40,15 @@ pub(super) fn turn_away(forwarder: &Forwarder, from: &UnreadableClient<'_>, faul
 }
 
 /// The same for a connection that named no target.
-pub(super) fn turn_away_unnamed(forwarder: &Forwarder, client: SocketAddr, fault: Fault) {
-    let unasked = UnreadableClient {
+pub(super) fn log_refusal_without_target(forwarder: &Forwarder, client: SocketAddr, fault: Fault) {
+    let unreadable = UnreadableClient {
         front: track::Front::Unknown,
         client,
         target: &no_target(),
         method: resource::NO_METHOD,
         agent: None,
     };
-    turn_away(forwarder, &unasked, fault);
+    log_refusal(forwarder, &unreadable, fault);
 }
 
 /// A malformed request.
@@ -88,8 +88,8 @@ pub(super) async fn refuse<B>(
     target: Option<&Target>,
     fault: Fault,
 ) -> HttpResponse {
-    let nobody = no_target();
-    let transfer = begin(forwarder, request, client, target.unwrap_or(&nobody));
+    let placeholder = no_target();
+    let transfer = begin(forwarder, request, client, target.unwrap_or(&placeholder));
     let given_up = transfer.give_up(fault);
     ErrorFormat::of(request)
         .refuse(&given_up, &transfer, None)

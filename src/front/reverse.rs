@@ -63,7 +63,7 @@ pub(super) async fn serve(
         base: Some(base),
     };
     let mut response = forwarder.exchange(request, exchange_request).await;
-    harmless(response.headers_mut());
+    add_browser_restrictions(response.headers_mut());
     response
 }
 
@@ -76,7 +76,7 @@ fn admit(forwarder: &Forwarder, request: &Request<Incoming>, target: &Target) ->
     let host = &target.host;
     if !forwarder.config.serves(target) {
         if is_one_label(host) {
-            return Err(not_a_host(&format!(
+            return Err(missing_host(&format!(
                 "{host} is not a host that is served here"
             )));
         }
@@ -104,13 +104,13 @@ fn admit(forwarder: &Forwarder, request: &Request<Incoming>, target: &Target) ->
 
 /// All hosts share one web origin here, together with the daemon's pages: if a browser shows a response after all, these fields keep it
 /// from running scripts and from guessing another content type. Other clients ignore them.
-fn harmless(headers: &mut HeaderMap) {
+fn add_browser_restrictions(headers: &mut HeaderMap) {
     headers.append(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 /// A path written as if the daemon were the site.
-fn not_a_host(why: &str) -> Fault {
+fn missing_host(why: &str) -> Fault {
     Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest).detail(format!(
         "{why}: the path must begin with the host, as in /huggingface.co/user/repo"
     ))
@@ -131,7 +131,7 @@ fn split(uri: &Uri) -> Result<(Scheme, Target, Uri), Fault> {
         TargetError::BadPort | TargetError::UserInfo => {
             bad_target(&without_user_info(segment), error)
         }
-        TargetError::BadHost | TargetError::NoPort => not_a_host(&error.to_string()),
+        TargetError::BadHost | TargetError::NoPort => missing_host(&error.to_string()),
     })?;
     let path = if path.starts_with('/') {
         path.to_owned()

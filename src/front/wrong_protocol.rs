@@ -20,11 +20,11 @@ pub(super) enum WrongProtocol {
 }
 
 impl WrongProtocol {
-    /// Peeks at the client's first byte; `None` where it may begin a request. Fails where none arrives within `patience`.
-    pub(super) async fn detect(socket: &Tcp, patience: Duration) -> Result<Option<Self>, Elapsed> {
+    /// Peeks at the client's first byte; `None` where it may begin a request. Fails where none arrives within `limit`.
+    pub(super) async fn detect(socket: &Tcp, limit: Duration) -> Result<Option<Self>, Elapsed> {
         let mut first = [0];
         // hyper handles a connection that ends or fails before its first byte.
-        let peeked = tokio::time::timeout(patience, socket.socket().peek(&mut first)).await?;
+        let peeked = tokio::time::timeout(limit, socket.socket().peek(&mut first)).await?;
         let one = matches!(peeked, Ok(1)).then(|| Self::of(first));
         Ok(one.flatten())
     }

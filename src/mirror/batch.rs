@@ -11,13 +11,13 @@ pub(crate) struct LfsAction {
     pub(crate) fields: Vec<(String, String)>,
 }
 
-macro_rules! places {
+macro_rules! paths {
     ($($group:literal: $($last:expr),+;)*) => {
         &[$(&[PathStep::Key("objects"), PathStep::Item, PathStep::Key($group), PathStep::AnyKey, $($last),+]),*]
     };
 }
 
-const PLACES: Paths = places! {
+const PATHS: Paths = paths! {
     "actions": PathStep::Key("href");
     "_links": PathStep::Key("href");
     "actions": PathStep::Key("header"), PathStep::AnyKey;
@@ -25,18 +25,18 @@ const PLACES: Paths = places! {
 };
 
 /// The depth of an action: below the document, its list, an object, and the object's actions.
-const ACTION: usize = 4;
+const ACTION_DEPTH: usize = 4;
 
 /// The actions of a response; none where it is no JSON. Whatever else the response has, in whatever type, is ignored: some servers write
 /// `"verify": null`, or a list for an empty object.
 pub(crate) fn actions(body: &[u8]) -> Vec<LfsAction> {
     let mut actions: Vec<LfsAction> = Vec::new();
     let mut begun = None;
-    let Ok(mut walk) = JsonWalker::over(body, PLACES) else {
+    let Ok(mut walk) = JsonWalker::over(body, PATHS) else {
         return actions;
     };
     while let Ok(Some((_, token))) = walk.next_string() {
-        let (depth, start) = walk.container(ACTION);
+        let (depth, start) = walk.container(ACTION_DEPTH);
         if start != begun {
             begun = start;
             actions.push(LfsAction::default());
@@ -44,7 +44,7 @@ pub(crate) fn actions(body: &[u8]) -> Vec<LfsAction> {
         let (Some(action), Some(value)) = (actions.last_mut(), unquote(token)) else {
             continue;
         };
-        match depth > ACTION + 1 {
+        match depth > ACTION_DEPTH + 1 {
             true => {
                 let name = walk.member().into_owned();
                 action.fields.push((name, value.into_owned()));

@@ -91,8 +91,8 @@ impl Coding {
 
 fn read(from: impl Read, limit: usize) -> Result<Vec<u8>, DecodeError> {
     let mut decoded = Vec::new();
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    from.take(most)
+    let read_limit = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    from.take(read_limit)
         .read_to_end(&mut decoded)
         .map_err(DecodeError::Damaged)?;
     if decoded.len() > limit {

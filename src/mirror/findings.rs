@@ -18,16 +18,16 @@ impl Findings {
     /// Maps a URL and records the origin that it leads to: a URL is never mapped without the record.
     pub(super) fn map(&mut self, mapping: &Mapping, text: &str, usage: UrlUse) -> Option<String> {
         match mapping.map(text, usage) {
-            MappedUrl::Same => None,
-            MappedUrl::To(url) => {
+            MappedUrl::Unchanged => None,
+            MappedUrl::Mapped(url) => {
                 self.changed += 1;
                 if usage != UrlUse::Realm {
                     self.link(mapping, mapping.origin(text, usage));
                 }
                 Some(url)
             }
-            MappedUrl::Away { host, url } => {
-                if !self.unserved.contains(&host) && self.unserved.len() < MOST_AWAY {
+            MappedUrl::Unserved { host, url } => {
+                if !self.unserved.contains(&host) && self.unserved.len() < MAX_UNSERVED {
                     self.unserved.push(host);
                 }
                 self.changed += usize::from(url.is_some());
@@ -39,14 +39,14 @@ impl Findings {
     fn link(&mut self, mapping: &Mapping, to: CredentialOrigin) {
         let own = to.0 == mapping.scheme && to.1 == mapping.target;
         let known = || self.links.last() == Some(&to) || self.links.contains(&to);
-        if mapping.is_reverse() && !own && self.links.len() < MOST_LINKS && !known() {
+        if mapping.is_reverse() && !own && self.links.len() < MAX_LINKS && !known() {
             self.links.push(to);
         }
     }
 }
 
 /// A batch has up to 100 objects. A response with more origins is meant to displace others from the memory.
-const MOST_LINKS: usize = 256;
+const MAX_LINKS: usize = 256;
 
 /// The most hosts that are recorded: as many as fit in one log line.
-const MOST_AWAY: usize = 8;
+const MAX_UNSERVED: usize = 8;

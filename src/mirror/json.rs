@@ -18,13 +18,13 @@ pub(crate) enum PathStep {
     Item,
 }
 
-/// Paths in a document; at most [`MOST_PLACES`].
+/// Paths in a document; at most [`MAX_PATHS`].
 pub(crate) type Paths = &'static [&'static [PathStep]];
 
 /// The number of bits in a mask.
-pub(crate) const MOST_PLACES: usize = 32;
+pub(crate) const MAX_PATHS: usize = 32;
 /// Rewritten responses nest up to six levels; deeper documents are passed on unchanged.
-pub(crate) const DEEPEST: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
 
 /// Why a document is passed on unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(crate) enum NotJson {
     Charset,
     /// It is truncated or malformed.
     Syntax,
-    /// It nests deeper than [`DEEPEST`].
+    /// It nests deeper than [`MAX_DEPTH`].
     Depth,
 }
 
@@ -47,17 +47,17 @@ impl fmt::Display for NotJson {
     }
 }
 
-/// Applies `map` to every string at one of `places`; `None` where nothing changed.
+/// Applies `map` to every string at one of `paths`; `None` where nothing changed.
 ///
 /// Fails where `bytes` is not a JSON document.
 pub(crate) fn splice(
     bytes: &[u8],
-    places: Paths,
+    paths: Paths,
     map: &mut dyn FnMut(&str) -> Option<String>,
 ) -> Result<Option<Vec<u8>>, NotJson> {
     let mut out = Vec::new();
     let mut copied = 0;
-    let mut walk = JsonWalker::over(bytes, places)?;
+    let mut walk = JsonWalker::over(bytes, paths)?;
     while let Some((start, token)) = walk.next_string()? {
         let Some(changed) = unquote(token).and_then(|value| map(&value)) else {
             continue;
@@ -89,11 +89,11 @@ pub(super) fn unquote(token: &str) -> Option<Cow<'_, str>> {
 pub(super) struct JsonWalker<'t> {
     text: &'t str,
     at: usize,
-    places: Paths,
-    inside: Vec<JsonContainer>,
+    paths: Paths,
+    open: Vec<JsonContainer>,
     /// The places that the next value may lead to.
-    next: u32,
-    key_comes: bool,
+    next_paths: u32,
+    expects_key: bool,
     /// The name of the member at hand, with its quotes.
     member: &'t str,
 }
@@ -103,12 +103,12 @@ struct JsonContainer {
     /// Where it begins.
     start: usize,
     object: bool,
-    places: u32,
+    paths: u32,
 }
 
 impl<'t> JsonWalker<'t> {
     /// Fails where `bytes` is no JSON document.
-    pub(super) fn over(bytes: &'t [u8], places: Paths) -> Result<Self, NotJson> {
+    pub(super) fn over(bytes: &'t [u8], paths: Paths) -> Result<Self, NotJson> {
         let text = std::str::from_utf8(bytes).map_err(|_| NotJson::Charset)?;
         // Python's clients accept a byte order mark (RFC 8259, section 8.1).
         let document = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -116,18 +116,18 @@ impl<'t> JsonWalker<'t> {
         Ok(Self {
             text,
             at: text.len() - document.len(),
-            places,
-            inside: Vec::new(),
-            next: u32::MAX,
-            key_comes: false,
+            paths,
+            open: Vec::new(),
+            next_paths: u32::MAX,
+            expects_key: false,
             member: "",
         })
     }
 
     /// How many containers are open, and where the one at `depth` begins.
     pub(super) fn container(&self, depth: usize) -> (usize, Option<usize>) {
-        let start = self.inside.get(depth).map(|container| container.start);
-        (self.inside.len(), start)
+        let start = self.open.get(depth).map(|container| container.start);
+        (self.open.len(), start)
     }
 
     /// The name of the member at hand.
@@ -145,9 +145,9 @@ impl<'t> JsonWalker<'t> {
                 b'"' => {
                     let (start, token) = (self.at, self.string());
                     self.at += token.len();
-                    if self.key_comes {
+                    if self.expects_key {
                         self.key(token);
-                    } else if self.is_at_place() {
+                    } else if self.is_at_path_end() {
                         return Ok(Some((start, token)));
                     }
                     continue;
@@ -160,38 +160,38 @@ impl<'t> JsonWalker<'t> {
     }
 
     fn enter(&mut self, object: bool) -> Result<(), NotJson> {
-        if self.inside.len() == DEEPEST {
+        if self.open.len() == MAX_DEPTH {
             return Err(NotJson::Depth);
         }
-        self.inside.push(JsonContainer {
+        self.open.push(JsonContainer {
             start: self.at,
             object,
-            places: self.next,
+            paths: self.next_paths,
         });
         self.begin_member();
         Ok(())
     }
 
     fn leave_container(&mut self) {
-        self.inside.pop();
-        self.key_comes = false;
+        self.open.pop();
+        self.expects_key = false;
     }
 
     /// After an opening bracket or a comma.
     fn begin_member(&mut self) {
-        let object = self.inside.last().is_some_and(|inside| inside.object);
-        self.key_comes = object;
+        let object = self.open.last().is_some_and(|open| open.object);
+        self.expects_key = object;
         if !object {
-            self.next = self.matching_places(|step| step == PathStep::Item);
+            self.next_paths = self.matching_paths(|step| step == PathStep::Item);
         }
     }
 
     fn key(&mut self, token: &'t str) {
-        self.key_comes = false;
+        self.expects_key = false;
         self.member = token;
         let name = unquote(token).unwrap_or_default();
         // git-lfs does not distinguish case (Go: encoding/json, Unmarshal).
-        self.next = self.matching_places(|step| match step {
+        self.next_paths = self.matching_paths(|step| match step {
             PathStep::Key(key) => name.eq_ignore_ascii_case(key),
             PathStep::AnyKey => true,
             PathStep::NumericKey => !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()),
@@ -200,15 +200,15 @@ impl<'t> JsonWalker<'t> {
     }
 
     /// The places that include the innermost container and whose next step satisfies `taken`.
-    fn matching_places(&self, taken: impl Fn(PathStep) -> bool) -> u32 {
-        let Some(inside) = self.inside.last() else {
+    fn matching_paths(&self, taken: impl Fn(PathStep) -> bool) -> u32 {
+        let Some(open) = self.open.last() else {
             return 0;
         };
-        let depth = self.inside.len() - 1;
+        let depth = self.open.len() - 1;
         let mut mask = 0;
-        for (bit, place) in self.places.iter().take(MOST_PLACES).enumerate() {
-            let alive = inside.places & (1 << bit) != 0;
-            if alive && place.get(depth).is_some_and(|step| taken(*step)) {
+        for (bit, path) in self.paths.iter().take(MAX_PATHS).enumerate() {
+            let alive = open.paths & (1 << bit) != 0;
+            if alive && path.get(depth).is_some_and(|step| taken(*step)) {
                 mask |= 1 << bit;
             }
         }
@@ -216,12 +216,12 @@ impl<'t> JsonWalker<'t> {
     }
 
     /// True where the current value is at the end of a place.
-    fn is_at_place(&self) -> bool {
-        self.places
+    fn is_at_path_end(&self) -> bool {
+        self.paths
             .iter()
-            .take(MOST_PLACES)
+            .take(MAX_PATHS)
             .enumerate()
-            .any(|(bit, place)| self.next & (1 << bit) != 0 && place.len() == self.inside.len())
+            .any(|(bit, path)| self.next_paths & (1 << bit) != 0 && path.len() == self.open.len())
     }
 
     /// The string that begins at the current position, including its quotes.
@@ -244,7 +244,7 @@ impl<'t> JsonWalker<'t> {
 mod tests {
     use super::*;
 
-    const PLACES: Paths = &[
+    const PATHS: Paths = &[
         &[
             PathStep::Key("objects"),
             PathStep::Item,
@@ -256,7 +256,7 @@ mod tests {
     ];
 
     fn spliced(text: &str) -> Option<String> {
-        splice(text.as_bytes(), PLACES, &mut |url| {
+        splice(text.as_bytes(), PATHS, &mut |url| {
             url.strip_prefix("https://").map(|rest| format!("x:{rest}"))
         })
         .unwrap()
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_is_no_json_says_why() {
-        let deep = "[".repeat(DEEPEST + 1) + &"]".repeat(DEEPEST + 1);
+        let deep = "[".repeat(MAX_DEPTH + 1) + &"]".repeat(MAX_DEPTH + 1);
         let cases: [(&[u8], NotJson); 7] = [
             (b"", NotJson::Syntax),
             (b"{\"url\": \"https://a", NotJson::Syntax),
@@ -309,7 +309,7 @@ mod tests {
             (deep.as_bytes(), NotJson::Depth),
         ];
         for (bytes, why) in cases {
-            assert_eq!(splice(bytes, PLACES, &mut |_| None), Err(why), "{bytes:?}");
+            assert_eq!(splice(bytes, PATHS, &mut |_| None), Err(why), "{bytes:?}");
         }
     }
 }

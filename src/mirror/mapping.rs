@@ -38,11 +38,11 @@ pub(crate) struct Mapping {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MappedUrl {
     /// Unchanged.
-    Same,
+    Unchanged,
     /// The new URL.
-    To(String),
+    Mapped(String),
     /// Unchanged, and the client bypasses this daemon: no route and no `[reverse] allow` names this host and port.
-    Away {
+    Unserved {
         /// Its target.
         host: Box<str>,
         /// The URL with the origin's scheme, where it had none: the client would use this daemon's scheme.
@@ -59,7 +59,7 @@ pub(crate) enum UrlUse {
     Reference,
     /// In a challenge: the client sends the credentials that the challenge requests there.
     Realm,
-    /// In the `Location` of a redirect: the client repeats the request. See [`ReverseBase::map_elsewhere`].
+    /// In the `Location` of a redirect: the client repeats the request. See [`ReverseBase::map_to_other_name`].
     Redirect,
 }
 
@@ -120,32 +120,34 @@ impl Mapping {
         if let Reference::Unreadable(authority) = reference(text, self.responder().0)
             && let Some(base) = &self.base
         {
-            let unserved = || self.away(text, authority.chars().take(253).collect());
+            let unserved = || self.unserved(text, authority.chars().take(253).collect());
             return base
                 .refused_url(authority)
-                .map_or_else(unserved, MappedUrl::To);
+                .map_or_else(unserved, MappedUrl::Mapped);
         }
         let Some((url, original)) = self.original(text) else {
-            return MappedUrl::Same;
+            return MappedUrl::Unchanged;
         };
         let short = text.starts_with('/') && !text.starts_with("//");
         match &self.base {
-            Some(base) if usage == UrlUse::Redirect && short => MappedUrl::To(base.map_path(&url)),
+            Some(base) if usage == UrlUse::Redirect && short => {
+                MappedUrl::Mapped(base.map_path(&url))
+            }
             Some(base) => match self.to_daemon(base, &url, usage) {
-                Some(mapped) => MappedUrl::To(mapped),
-                None => self.away(text, url.target.to_string().into()),
+                Some(mapped) => MappedUrl::Mapped(mapped),
+                None => self.unserved(text, url.target.to_string().into()),
             },
             None if original.is_none() && self.responder().0 != self.scheme => self
                 .with_scheme(text)
-                .map_or(MappedUrl::Same, MappedUrl::To),
-            None if original.is_none_or(|rest| rest == text) => MappedUrl::Same,
-            None => MappedUrl::To(self.to_original(&url, short)),
+                .map_or(MappedUrl::Unchanged, MappedUrl::Mapped),
+            None if original.is_none_or(|rest| rest == text) => MappedUrl::Unchanged,
+            None => MappedUrl::Mapped(self.to_original(&url, short)),
         }
     }
 
-    fn away(&self, text: &str, host: Box<str>) -> MappedUrl {
+    fn unserved(&self, text: &str, host: Box<str>) -> MappedUrl {
         let url = self.with_scheme(text);
-        MappedUrl::Away { host, url }
+        MappedUrl::Unserved { host, url }
     }
 
     /// Adds the responder's scheme to a URL without one.
@@ -163,7 +165,7 @@ impl Mapping {
             return None;
         }
         Some(match usage {
-            UrlUse::Redirect if !own => base.map_elsewhere(url),
+            UrlUse::Redirect if !own => base.map_to_other_name(url),
             UrlUse::Redirect | UrlUse::Reference | UrlUse::Realm | UrlUse::Link => base.map(url),
         })
     }

@@ -14,7 +14,7 @@ pub(crate) struct ReverseBase {
     /// The path before the host's segment, including its slash: the secret first segment, or nothing.
     prefix: Secret,
     /// The same daemon under another name, which a client treats as another origin; equal to `origin` where there is none.
-    other: Box<str>,
+    other_origin: Box<str>,
     /// The daemon's ports; first the one that this client uses.
     ports: Vec<u16>,
 }
@@ -23,7 +23,7 @@ impl ReverseBase {
     /// From the request's `Host`, and the path before the host's segment.
     pub(crate) fn new(host: &str, prefix: &str) -> Self {
         let origin = format!("http://{host}");
-        let other = Target::parse(host, Some(Scheme::Http.default_port()))
+        let other_origin = Target::parse(host, Some(Scheme::Http.default_port()))
             .ok()
             .and_then(|target| other_loopback_name(&target.host).map(|name| (name, target.port)))
             .map_or_else(
@@ -39,13 +39,13 @@ impl ReverseBase {
             ports: vec![port.map_or(Scheme::Http.default_port(), |target| target.port)],
             origin: origin.into(),
             prefix: Secret::new(prefix),
-            other: other.into(),
+            other_origin: other_origin.into(),
         }
     }
 
     /// The URL on this daemon for `url`; the part after the authority stays unchanged.
     pub(crate) fn map(&self, url: &Url<'_>) -> String {
-        self.on(&self.origin, url)
+        self.on_origin(&self.origin, url)
     }
 
     /// Like [`ReverseBase::map`], but a path only, for a redirect that has only a path: the Hub's client treats such a redirect as a
@@ -98,12 +98,12 @@ impl ReverseBase {
     /// stops there, because the redirect contains the metadata that it wants (`_is_same_or_hub_host` of huggingface_hub 2.4). If all hosts
     /// had one name, clients would send the user's token to the storage, which rejects a presigned URL with additional credentials. So such
     /// a redirect uses `localhost` instead of `127.0.0.1`, or the reverse.
-    pub(crate) fn map_elsewhere(&self, url: &Url<'_>) -> String {
-        self.on(&self.other, url)
+    pub(crate) fn map_to_other_name(&self, url: &Url<'_>) -> String {
+        self.on_origin(&self.other_origin, url)
     }
 
     /// `url` as a path of `origin`, with its user info: a client sends it to the daemon as it would send it to the host.
-    fn on(&self, origin: &str, url: &Url<'_>) -> String {
+    fn on_origin(&self, origin: &str, url: &Url<'_>) -> String {
         let path = self.map_path(url);
         match (url.user, origin.strip_prefix("http://")) {
             (user, Some(daemon)) if !user.is_empty() => format!("http://{user}@{daemon}{path}"),
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_redirect_to_another_host_comes_back_under_another_name_of_the_daemon() {
-        for (host, other) in [
+        for (host, other_origin) in [
             ("127.0.0.1:4483", "http://localhost:4483"),
             ("localhost:4483", "http://127.0.0.1:4483"),
             ("[::1]:4483", "http://localhost:4483"),
@@ -235,7 +235,7 @@ mod tests {
         ] {
             let base = ReverseBase::new(host, "");
             assert_eq!(&*base.origin, format!("http://{host}"));
-            assert_eq!(&*base.other, other);
+            assert_eq!(&*base.other_origin, other_origin);
         }
     }
 }

@@ -236,23 +236,23 @@ pub(crate) fn rewrite_head(
 ) -> Findings {
     let mut findings = Findings::default();
     for rewrite in REWRITES {
-        let UrlLocation::Field(name, form) = &rewrite.place else {
+        let UrlLocation::Field(name, syntax) = &rewrite.place else {
             continue;
         };
         let name = HeaderName::from_static(name);
         let values: Vec<HeaderValue> = headers.get_all(&name).iter().cloned().collect();
         headers.remove(&name);
         for value in values {
-            let text = match form {
+            let text = match syntax {
                 HeaderSyntax::Redirect | HeaderSyntax::Url | HeaderSyntax::Link => url_text(&value),
                 HeaderSyntax::Challenge | HeaderSyntax::Cookie => {
                     value.as_bytes().iter().copied().map(char::from).collect()
                 }
             };
-            let edit = rewrite_field(*form, &text, status, mapping, &mut findings);
+            let edit = edit_field(*syntax, &text, status, mapping, &mut findings);
             match edit {
                 Edit::Keep => headers.append(&name, value),
-                Edit::Replace(text) => headers.append(&name, field(&text).unwrap_or(value)),
+                Edit::Replace(text) => headers.append(&name, header_value(&text).unwrap_or(value)),
                 Edit::Remove => continue,
             };
         }
@@ -269,19 +269,19 @@ pub(crate) fn url_text(value: &HeaderValue) -> Cow<'_, str> {
 }
 
 /// Text as a field value; each non-ASCII character is written as the single byte that it was read from.
-fn field(text: &str) -> Option<HeaderValue> {
+fn header_value(text: &str) -> Option<HeaderValue> {
     let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
     HeaderValue::from_bytes(&bytes.ok()?).ok()
 }
 
-fn rewrite_field(
-    form: HeaderSyntax,
+fn edit_field(
+    syntax: HeaderSyntax,
     text: &str,
     status: StatusCode,
     mapping: &Mapping,
     findings: &mut Findings,
 ) -> Edit {
-    let usage = match form {
+    let usage = match syntax {
         HeaderSyntax::Redirect if status.is_redirection() => UrlUse::Redirect,
         HeaderSyntax::Challenge => UrlUse::Realm,
         HeaderSyntax::Redirect | HeaderSyntax::Url | HeaderSyntax::Link | HeaderSyntax::Cookie => {
@@ -290,7 +290,7 @@ fn rewrite_field(
     };
     let mut map = |url: &str| findings.map(mapping, url, usage);
     let map: &mut MapUrl<'_> = &mut map;
-    match form {
+    match syntax {
         HeaderSyntax::Redirect | HeaderSyntax::Url => fields::url(text, map),
         HeaderSyntax::Link => fields::link(text, map),
         HeaderSyntax::Challenge => fields::challenge(text, map),

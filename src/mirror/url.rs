@@ -32,10 +32,10 @@ pub(crate) enum Reference<'u> {
     Other,
 }
 
-/// Parses `text`; `asked` is the scheme of the request.
-pub(crate) fn reference(text: &str, asked: Scheme) -> Reference<'_> {
+/// Parses `text`; `scheme` is the scheme of the request.
+pub(crate) fn reference(text: &str, scheme: Scheme) -> Reference<'_> {
     if let Some(rest) = text.strip_prefix("//") {
-        return absolute(asked, rest);
+        return absolute(scheme, rest);
     }
     if text.starts_with('/') {
         return Reference::Path(text);

@@ -16,7 +16,7 @@ use crate::model::secret::Credentials;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The largest response that is read.
-const LIMIT: u64 = 64 << 20;
+const MAX_RESPONSE: u64 = 64 << 20;
 
 /// The body of the response to `METHOD /path`, such as `GET /-/api/daemon`. HTTP/1.0: the response ends with the connection.
 ///
@@ -35,7 +35,7 @@ pub(crate) fn ask(
     );
     stream.write_all(head.as_bytes())?;
     let mut response = String::new();
-    stream.take(LIMIT).read_to_string(&mut response)?;
+    stream.take(MAX_RESPONSE).read_to_string(&mut response)?;
     let (head, body) = response
         .split_once("\r\n\r\n")
         .ok_or_else(|| io::Error::other("the response is not HTTP"))?;

@@ -18,13 +18,13 @@ pub(crate) struct Groups {
 }
 
 /// How long the groups of a user are cached: a user just added to a group waits at most this long.
-const KEEP: Duration = Duration::from_secs(60);
+const CACHE_LIFETIME: Duration = Duration::from_secs(60);
 
 impl Default for Groups {
     fn default() -> Self {
         Self {
-            groups: Lookups::new(Workers::new("gitferry-users", 2, 64), KEEP),
-            names: Lookups::new(Workers::new("gitferry-names", 2, 64), KEEP),
+            groups: Lookups::new(Workers::new("gitferry-users", 2, 64), CACHE_LIFETIME),
+            names: Lookups::new(Workers::new("gitferry-names", 2, 64), CACHE_LIFETIME),
         }
     }
 }
@@ -38,7 +38,7 @@ impl Groups {
 
     /// The user for a log: `alice (uid 1001)`, or the id alone where the database has no name or is slow.
     pub(crate) async fn display_name(&self, uid: u32) -> String {
-        match timeout(NAME, self.names.get(uid, |uid| name(*uid))).await {
+        match timeout(NAME_TIMEOUT, self.names.get(uid, |uid| name(*uid))).await {
             Ok(Ok(name)) => format!("{name} (uid {uid})"),
             Ok(Err(_)) | Err(_) => format!("with uid {uid}"),
         }
@@ -46,7 +46,7 @@ impl Groups {
 }
 
 /// How long a refusal waits for a name.
-const NAME: Duration = Duration::from_millis(500);
+const NAME_TIMEOUT: Duration = Duration::from_millis(500);
 
 fn name(uid: u32) -> io::Result<Arc<str>> {
     let unknown = || io::Error::new(io::ErrorKind::NotFound, "no such user");

@@ -126,7 +126,7 @@ impl Acceptor {
     ///
     /// May be dropped at any time without losing a client.
     pub(crate) async fn accept(&self) -> AcceptedClient {
-        self.slots.room().await;
+        self.slots.wait_for_room().await;
         let (socket, peer) = self.accept_with_retry(|| self.listener.accept()).await;
         // Linux copies the options of the listening socket.
         if !cfg!(target_os = "linux") {
@@ -163,31 +163,31 @@ impl Acceptor {
     where
         F: Future<Output = io::Result<(TcpStream, SocketAddr)>>,
     {
-        let mut pause = PAUSE;
+        let mut pause = FIRST_PAUSE;
         loop {
             let error = match accept().await {
                 Ok(accepted) => return accepted,
                 Err(error) => error,
             };
-            if is_about_the_connection(&error) {
+            if is_connection_specific(&error) {
                 continue;
             }
-            if pause == PAUSE {
+            if pause == FIRST_PAUSE {
                 tracing::warn!(address = %self.address, %error, "cannot accept a connection");
             }
             // The connection stays in the queue and the socket stays readable: without a pause this would loop.
             sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(MAX_PAUSE);
         }
     }
 }
 
 /// The first pause when this machine lacks a resource; it doubles.
-const PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// Errors of a connection that ended in the queue (accept(2): "treat them like EAGAIN by retrying").
-fn is_about_the_connection(error: &io::Error) -> bool {
+fn is_connection_specific(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(
         error.kind(),
@@ -233,7 +233,7 @@ fn inherited() -> Result<Vec<Socket>, ListenError> {
     let invalid = |_| io::Error::new(io::ErrorKind::InvalidInput, "invalid LISTEN_FDS");
     let count = variable("LISTEN_FDS").map_or(Ok(0), |count| count.parse::<u16>().map_err(invalid));
     let end = |count| FIRST_INHERITED + i32::from(count);
-    let sockets = count.and_then(|count| (FIRST_INHERITED..end(count)).map(take).collect());
+    let sockets = count.and_then(|count| (FIRST_INHERITED..end(count)).map(adopt).collect());
     sockets.map_err(|error| ListenError::new(None, error))
 }
 
@@ -244,7 +244,7 @@ const FIRST_INHERITED: i32 = 3;
     unsafe_code,
     reason = "a descriptor that comes as a number in the environment can only be believed"
 )]
-fn take(descriptor: i32) -> io::Result<Socket> {
+fn adopt(descriptor: i32) -> io::Result<Socket> {
     // SAFETY: `LISTEN_PID` names this process, so its parent opened the descriptor for it; `TAKEN` lets it be owned once.
     let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
     socket.set_cloexec(true)?;

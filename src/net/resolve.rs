@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// `Name or service not known`, without the prefix of the standard library.
-fn one_line(error: io::Error) -> io::Error {
+fn without_library_prefix(error: io::Error) -> io::Error {
     let text = error.to_string();
     match text.strip_prefix("failed to lookup address information: ") {
         Some(short) => io::Error::new(error.kind(), short.to_owned()),
@@ -32,10 +32,10 @@ fn one_line(error: io::Error) -> io::Error {
 /// One look-up per name at a time for the whole process. A resolver that does not answer blocks only these threads, and a retry joins the
 /// look-up that is under way.
 static NAMES: LazyLock<Lookups<String, Vec<IpAddr>>> =
-    LazyLock::new(|| Lookups::new(Workers::new("gitferry-names", 16, 256), KEEP));
+    LazyLock::new(|| Lookups::new(Workers::new("gitferry-names", 16, 256), CACHE_LIFETIME));
 
 /// How long a result is kept: long enough for the requests of one push, and short compared with any resolver's cache.
-const KEEP: Duration = Duration::from_secs(5);
+const CACHE_LIFETIME: Duration = Duration::from_secs(5);
 
 /// The addresses of `target`, in the order to try: the overrides as given, else the host where it is an address, else the resolver's
 /// result, with IPv6 and IPv4 alternating (RFC 8305, section 4).
@@ -47,17 +47,20 @@ pub(crate) async fn addresses(
     leg: Leg,
     progress: &(dyn Fn(Stage) + Send + Sync),
 ) -> Result<Vec<SocketAddr>, Fault> {
-    match known(target, overrides) {
+    match without_lookup(target, overrides) {
         Ok(addresses) => Ok(addresses),
         Err(name) => {
             progress(Stage::Resolving);
-            found(look_up(name).await, target, leg)
+            to_addresses(look_up(name).await, target, leg)
         }
     }
 }
 
 /// The addresses without a look-up; the name where one is needed.
-fn known<'a>(target: &'a Target, overrides: &[Override]) -> Result<Vec<SocketAddr>, &'a str> {
+fn without_lookup<'a>(
+    target: &'a Target,
+    overrides: &[Override],
+) -> Result<Vec<SocketAddr>, &'a str> {
     if !overrides.is_empty() {
         let at = |over: &Override| SocketAddr::new(over.ip, over.port.unwrap_or(target.port));
         return Ok(overrides.iter().map(at).collect());
@@ -71,14 +74,16 @@ fn known<'a>(target: &'a Target, overrides: &[Override]) -> Result<Vec<SocketAdd
 /// The resolver's result, the preferred address first.
 async fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
     let looking = NAMES.get(name.to_owned(), |name| {
-        let found = (name.as_str(), 0).to_socket_addrs().map_err(one_line)?;
+        let found = (name.as_str(), 0)
+            .to_socket_addrs()
+            .map_err(without_library_prefix)?;
         Ok(found.map(|address| address.ip()).collect())
     });
     looking.await
 }
 
 /// The result of a look-up in the order to try.
-fn found(
+fn to_addresses(
     looked_up: io::Result<Vec<IpAddr>>,
     target: &Target,
     leg: Leg,
@@ -86,7 +91,7 @@ fn found(
     let unknown = || Fault::new(leg, Stage::Resolving, FaultKind::NameUnknown).peer(target);
     match looked_up {
         Ok(found) if found.is_empty() => Err(unknown().detail("the name has no address")),
-        Ok(found) => Ok(families_in_turn(found)
+        Ok(found) => Ok(alternate_families(found)
             .into_iter()
             .map(|ip| SocketAddr::new(ip, target.port))
             .collect()),
@@ -128,7 +133,7 @@ pub(crate) fn public(
 
 /// Each address once, IPv6 and IPv4 alternating. The resolver's first choice stays first: IPv6 where the machine has an IPv6 route, else
 /// IPv4 (RFC 6724, rule 1).
-fn families_in_turn(found: Vec<IpAddr>) -> Vec<IpAddr> {
+fn alternate_families(found: Vec<IpAddr>) -> Vec<IpAddr> {
     let mut unique: Vec<IpAddr> = Vec::with_capacity(found.len());
     for ip in found {
         if !unique.contains(&ip) {
@@ -154,12 +159,12 @@ mod tests {
     /// The addresses of `target` at `at`, where the resolver knows only `hf.co`.
     fn lookup(target: &str, at: &[&str], overrides: &[Override]) -> Result<Vec<String>, Fault> {
         let target = Target::parse(target, None).unwrap();
-        let addresses = known(&target, overrides).or_else(|name| {
+        let addresses = without_lookup(&target, overrides).or_else(|name| {
             let looked_up = match name {
                 "hf.co" => Ok(at.iter().map(|ip| ip.parse().unwrap()).collect()),
                 _ => Err(io::Error::other("no such host is known")),
             };
-            found(looked_up, &target, Leg::Origin)
+            to_addresses(looked_up, &target, Leg::Origin)
         })?;
         Ok(addresses.iter().map(ToString::to_string).collect())
     }
@@ -251,7 +256,7 @@ mod tests {
     #[test]
     fn what_the_resolver_said_has_no_prefix_of_the_library() {
         let error = ("nowhere.invalid", 0).to_socket_addrs().unwrap_err();
-        let text = one_line(error).to_string();
+        let text = without_library_prefix(error).to_string();
         assert!(!text.contains("lookup") && !text.is_empty(), "{text}");
     }
 

@@ -34,7 +34,7 @@ pub(crate) fn read_reply(
 
 /// For tests: the query to the kernel.
 #[cfg(any(test, feature = "testing"))]
-pub(crate) fn question(sequence: u32, local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
+pub(crate) fn request(sequence: u32, local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
     sock_diag::request(sequence, local, remote)
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct SocketOwners {
     netlink: Mutex<Socket>,
     sequence: AtomicU32,
     /// The user id that the kernel reports for users that have no id in this process's user namespace.
-    overflow: u32,
+    overflow_uid: u32,
 }
 
 impl SocketOwners {
@@ -59,7 +59,7 @@ impl SocketOwners {
         let owners = Self {
             netlink: Mutex::new(netlink()?),
             sequence: AtomicU32::new(1),
-            overflow: overflow(),
+            overflow_uid: overflow_uid(),
         };
         let listener = TcpListener::bind((loopback, 0))?;
         let client = TcpStream::connect(listener.local_addr()?)?;
@@ -95,7 +95,7 @@ impl SocketOwners {
         let held = matches!(found.state, ESTABLISHED | FIN_WAIT1 | FIN_WAIT2);
         if !held || found.inode == 0 {
             SocketOwner::Closed
-        } else if found.uid == self.overflow {
+        } else if found.uid == self.overflow_uid {
             SocketOwner::Unknown("the client's user has no ID in the daemon's user namespace")
         } else {
             SocketOwner::User(found.uid)
@@ -128,7 +128,7 @@ fn netlink() -> io::Result<Socket> {
 }
 
 /// `nobody`, by default (kernel: Documentation/admin-guide/sysctl/kernel.rst, overflowuid).
-fn overflow() -> u32 {
+fn overflow_uid() -> u32 {
     let text = fs::read_to_string("/proc/sys/kernel/overflowuid");
     let number = text.ok().and_then(|text| text.trim().parse().ok());
     number.unwrap_or(65534)

@@ -55,7 +55,7 @@ pub enum StartError {
     /// The TLS configuration.
     Tls(BoxError),
     /// A reload would serve clients without the credentials that were required until now.
-    LowersGuard,
+    WeakensAccess,
 }
 
 impl fmt::Display for StartError {
@@ -67,7 +67,7 @@ impl fmt::Display for StartError {
                 "`users` and `groups` of `[listen]` cannot be enforced: local users cannot be identified",
             ),
             Self::Tls(_) => f.write_str("cannot set up TLS"),
-            Self::LowersGuard => f.write_str(
+            Self::WeakensAccess => f.write_str(
                 "the new config has no credentials in `[listen]`, and anybody could use this daemon",
             ),
         }
@@ -95,7 +95,7 @@ impl StartError {
                 "set `username` and `password_file` of `[listen]` instead, or allow the daemon to use AF_NETLINK",
             ),
             Self::Tls(_) => None,
-            Self::LowersGuard => Some(
+            Self::WeakensAccess => Some(
                 "set `username` and `password_file` (or `password_env`) of `[listen]`; only a restart removes them",
             ),
         };
@@ -110,7 +110,7 @@ impl Error for StartError {
             Self::Listen(error) => Some(error),
             Self::Users(error) => Some(error),
             Self::Tls(error) => Some(&**error),
-            Self::LowersGuard => None,
+            Self::WeakensAccess => None,
         }
     }
 }
@@ -180,7 +180,7 @@ impl Daemon {
     /// Fails where the local CA cannot be read or created, and where clients would be served that are refused now.
     pub fn reload(&self, mut config: Config) -> Result<(), StartError> {
         if reload::weakens_access(&self.config(), &config, &self.addresses) {
-            return Err(StartError::LowersGuard);
+            return Err(StartError::WeakensAccess);
         }
         let told_apart = self.shared.users_told_apart.load(Ordering::Relaxed);
         if config.listen.access.is_explicit() && !told_apart {
@@ -251,8 +251,8 @@ fn owners(listen: &Listen) -> Result<Option<Arc<SocketOwners>>, StartError> {
 /// Builds everything that depends on the config.
 fn build(config: Config, shared: &Shared) -> Result<Arc<Forwarder>, StartError> {
     state::check(&config.state_directory, state::StateUsers::Owner).map_err(StartError::Ca)?;
-    for doubt in &config.warnings {
-        event::config_warning(&doubt.one_line(), doubt.hint.as_deref());
+    for warning in &config.warnings {
+        event::config_warning(&warning.one_line(), warning.hint.as_deref());
     }
     let terminated: Vec<HostPattern> = config.terminated_hosts().cloned().collect();
     let (roots, authority) = thread::scope(|scope| {

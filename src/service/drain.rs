@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use crate::rt::{Shutdown, Tasks};
 
 /// How long ended tasks may take: they only log a fault and close sockets.
-const LAST_LIMIT: Duration = Duration::from_secs(5);
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The result of draining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,23 +25,23 @@ pub(crate) async fn drain(tasks: &Tasks, shutdown: &Shutdown, grace: Duration) -
     drain_until(tasks, shutdown, grace, shutdown.ended(), &running).await
 }
 
-/// Like [`drain`], but `hurry` also ends the grace period; `transfers` counts what still runs before it is ended.
+/// Like [`drain`], but `stop_early` also ends the grace period; `transfers` counts what still runs before it is ended.
 pub(super) async fn drain_until(
     tasks: &Tasks,
     shutdown: &Shutdown,
     grace: Duration,
-    hurry: impl Future<Output = ()>,
+    stop_early: impl Future<Output = ()>,
     transfers: &(dyn Fn() -> usize + Sync),
 ) -> DrainOutcome {
     shutdown.drain();
-    let by_itself = tokio::select! {
+    let finished_in_time = tokio::select! {
         biased;
         () = tasks.finished() => true,
         () = shutdown.ended() => false,
-        () = hurry => false,
+        () = stop_early => false,
         () = tokio::time::sleep(grace) => false,
     };
-    if by_itself {
+    if finished_in_time {
         return DrainOutcome {
             finished: true,
             ended: 0,
@@ -49,7 +49,7 @@ pub(super) async fn drain_until(
     }
     let ended = transfers();
     shutdown.end();
-    let finished = tokio::time::timeout(LAST_LIMIT, tasks.finished())
+    let finished = tokio::time::timeout(END_TIMEOUT, tasks.finished())
         .await
         .is_ok();
     DrainOutcome { finished, ended }

@@ -16,9 +16,9 @@ use crate::{
 };
 
 /// The interval between two saves while transfers end: a crash loses at most this much.
-const EVERY: Duration = Duration::from_secs(60);
+const SAVE_INTERVAL: Duration = Duration::from_secs(60);
 /// How often a daemon that does not own the directory tries to take it over.
-const TAKE_OVER: Duration = Duration::from_secs(1);
+const TAKE_OVER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Keeps the history of a daemon in the file of its state directory.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ impl HistoryKeeper {
         loop {
             let owned = self.owns();
             tokio::select! {
-                () = tokio::time::sleep(if owned { EVERY } else { TAKE_OVER }) => {}
+                () = tokio::time::sleep(if owned { SAVE_INTERVAL } else { TAKE_OVER_INTERVAL }) => {}
                 () = self.shared.shutdown.drained() => return,
             }
             let keeper = self.clone();

@@ -59,12 +59,12 @@ pub(crate) async fn serve(
     notifier.watchdog(tasks, shutdown);
     notifier.ready(status);
     loop {
-        let asked = tokio::select! {
-            asked = signals.next() => asked,
+        let request = tokio::select! {
+            request = signals.next() => request,
             () = changed() => SignalRequest::Reload,
             () = shutdown.drained() => SignalRequest::Stop,
         };
-        match asked {
+        match request {
             SignalRequest::Stop => break,
             SignalRequest::Reload => {
                 notifier.reloading();

@@ -31,7 +31,7 @@ enum SignalSource {
         terminal: bool,
     },
     #[cfg(test)]
-    Told(tokio::sync::mpsc::UnboundedReceiver<SignalRequest>),
+    Channel(tokio::sync::mpsc::UnboundedReceiver<SignalRequest>),
 }
 
 impl Signals {
@@ -52,7 +52,7 @@ impl Signals {
     #[cfg(test)]
     pub(crate) fn channel() -> (tokio::sync::mpsc::UnboundedSender<SignalRequest>, Self) {
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-        (sender, Self(SignalSource::Told(receiver)))
+        (sender, Self(SignalSource::Channel(receiver)))
     }
 
     /// Waits for the next signal. Cancel-safe, as `select!` requires.
@@ -66,7 +66,7 @@ impl Signals {
             } => tokio::select! {
                 Some(()) = terminate.recv() => SignalRequest::Stop,
                 Some(()) = interrupt.recv() => SignalRequest::Stop,
-                Some(()) = hung_up(hang_up.as_mut()) => match *terminal && !has_terminal() {
+                Some(()) = next_hang_up(hang_up.as_mut()) => match *terminal && !has_terminal() {
                     true => SignalRequest::Stop,
                     false => SignalRequest::Reload,
                 },
@@ -74,15 +74,15 @@ impl Signals {
                 else => std::future::pending().await,
             },
             #[cfg(test)]
-            SignalSource::Told(receiver) => match receiver.recv().await {
-                Some(asked) => asked,
+            SignalSource::Channel(receiver) => match receiver.recv().await {
+                Some(request) => request,
                 None => std::future::pending().await,
             },
         }
     }
 }
 
-async fn hung_up(signal: Option<&mut Signal>) -> Option<()> {
+async fn next_hang_up(signal: Option<&mut Signal>) -> Option<()> {
     match signal {
         Some(signal) => signal.recv().await,
         None => std::future::pending().await,
@@ -116,7 +116,7 @@ mod tests {
     #[tokio::test]
     async fn signals_of_the_process_are_handled_and_do_not_kill_it() {
         let mut signals = Signals::listen().unwrap();
-        for (name, asked) in [
+        for (name, expected) in [
             ("-HUP", SignalRequest::Reload),
             ("-TERM", SignalRequest::Stop),
             ("-INT", SignalRequest::Stop),
@@ -127,10 +127,10 @@ mod tests {
                 .status()
                 .unwrap();
             assert!(sent.success());
-            let heard = tokio::time::timeout(Duration::from_secs(10), signals.next())
+            let request = tokio::time::timeout(Duration::from_secs(10), signals.next())
                 .await
                 .unwrap();
-            assert_eq!(heard, asked, "{name}");
+            assert_eq!(request, expected, "{name}");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Its name in the state directory; contains the process id of the owner.
-const FILE: &str = "daemon.lock";
+const LOCK_FILE: &str = "daemon.lock";
 
 /// Held until dropped; without a file where the directory cannot be locked.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) enum LockAttempt {
 impl StateLock {
     /// Tries to lock `directory`; does not wait.
     pub(super) fn attempt(directory: &Path) -> LockAttempt {
-        let path = directory.join(FILE);
+        let path = directory.join(LOCK_FILE);
         let mut options = OpenOptions::new();
         let opened = options.write(true).create(true).truncate(false).open(&path);
         let locked = opened.map_err(TryLockError::Error).and_then(|file| {
@@ -84,7 +84,7 @@ mod tests {
     fn a_directory_that_cannot_be_locked_has_no_owner_and_is_used() {
         let directory = tempfile::tempdir().unwrap();
         // As root a mode would not keep the file from being opened.
-        fs::create_dir(directory.path().join(FILE)).unwrap();
+        fs::create_dir(directory.path().join(LOCK_FILE)).unwrap();
         let attempt = StateLock::attempt(directory.path());
         assert!(
             matches!(attempt, LockAttempt::Unsupported(..)),

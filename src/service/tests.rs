@@ -30,7 +30,7 @@ impl NotifySocket {
         Notifier::to(self.path.as_os_str(), watchdog).unwrap()
     }
 
-    async fn hears(&self) -> String {
+    async fn receive(&self) -> String {
         let mut buffer = [0; 4096];
         let count = tokio::time::timeout(DEADLINE, self.socket.recv(&mut buffer))
             .await
@@ -55,7 +55,7 @@ async fn without_a_manager_nothing_is_said_and_nothing_fails() {
 async fn a_status_of_two_lines_does_not_become_a_word_of_the_protocol() {
     let manager = NotifySocket::new();
     manager.notifier(None).ready("a\nSTOPPING=1");
-    assert_eq!(manager.hears().await, "READY=1\nSTATUS=a STOPPING=1\n");
+    assert_eq!(manager.receive().await, "READY=1\nSTATUS=a STOPPING=1\n");
 }
 
 #[cfg(target_os = "linux")]
@@ -87,7 +87,7 @@ async fn signs_of_life_come_until_draining_begins() {
     let notifier = manager.notifier(Some(Duration::from_millis(20)));
     notifier.watchdog(&tasks, &shutdown);
     for _ in 0..3 {
-        assert_eq!(manager.hears().await, "WATCHDOG=1\n");
+        assert_eq!(manager.receive().await, "WATCHDOG=1\n");
     }
     shutdown.drain();
     tokio::time::timeout(DEADLINE, tasks.finished())
@@ -125,22 +125,25 @@ async fn reloads_and_a_stop_are_notified_to_systemd_word_by_word() {
         async || std::future::pending().await,
         || Duration::from_secs(3600),
     );
-    let telling = async {
+    let manager_side = async {
         assert_eq!(
-            manager.hears().await,
+            manager.receive().await,
             "READY=1\nSTATUS=listening on 127.0.0.1:4483\n"
         );
         for status in ["9 routes", "reload refused: line 3: unknown key"] {
             signal.send(SignalRequest::Reload).unwrap();
-            let reloading = manager.hears().await;
+            let reloading = manager.receive().await;
             assert!(
                 reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="),
                 "{reloading}"
             );
-            assert_eq!(manager.hears().await, format!("READY=1\nSTATUS={status}\n"));
+            assert_eq!(
+                manager.receive().await,
+                format!("READY=1\nSTATUS={status}\n")
+            );
         }
         signal.send(SignalRequest::Stop).unwrap();
-        let stopping = manager.hears().await;
+        let stopping = manager.receive().await;
         assert!(stopping.starts_with("STOPPING=1\nSTATUS="), "{stopping}");
         assert!(
             stopping.ends_with("EXTEND_TIMEOUT_USEC=3610000000\n"),
@@ -150,9 +153,10 @@ async fn reloads_and_a_stop_are_notified_to_systemd_word_by_word() {
         // The second signal, long before the grace period ends.
         signal.send(SignalRequest::Stop).unwrap();
     };
-    let (drained, ()) = tokio::time::timeout(DEADLINE, async { tokio::join!(serving, telling) })
-        .await
-        .unwrap();
+    let (drained, ()) =
+        tokio::time::timeout(DEADLINE, async { tokio::join!(serving, manager_side) })
+            .await
+            .unwrap();
     assert_eq!(
         drained,
         DrainOutcome {

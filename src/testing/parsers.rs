@@ -248,7 +248,7 @@ pub fn framing(codings: &[&[u8]], lengths: &[&[u8]]) -> (bool, bool, Vec<Vec<u8>
 }
 
 /// True where the response to a request for the rest of 1000 bytes, of which `got` arrived, is passed on.
-pub fn goes_on(got: u64, content_range: &[u8], length: &[u8]) -> bool {
+pub fn is_resumable_by(got: u64, content_range: &[u8], length: &[u8]) -> bool {
     let field = |fields: &mut HeaderMap, name, value: &[u8]| {
         if let Ok(value) = HeaderValue::from_bytes(value) {
             fields.insert(HeaderName::from_static(name), value);
@@ -311,7 +311,7 @@ pub fn portal(response: &[u8]) -> Option<(u16, Option<String>)> {
 
 /// The netlink request about a socket, for the parser of its reply.
 pub fn socket_question(sequence: u32, local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
-    socket_owner::question(sequence, local, remote)
+    socket_owner::request(sequence, local, remote)
 }
 
 /// State, user and inode from the kernel's reply, or the kind of its error.

@@ -71,7 +71,7 @@ fn only_the_rest_that_was_asked_for_goes_on() {
         |range, u| {
             let got = u.int_in_range(0..=1000)?;
             let length = format!("{}", 1000 - got);
-            if parsers::goes_on(got, range, length.as_bytes()) {
+            if parsers::is_resumable_by(got, range, length.as_bytes()) {
                 let range = String::from_utf8_lossy(range).to_lowercase();
                 let (first, rest) = range
                     .trim()

@@ -26,7 +26,7 @@ use crate::{
     model::{Fault, Host, Leg, Scheme, Target, advice::AdviceContext},
     net::{
         self,
-        dial::{AbsoluteForm, DialRequest, DialledConnection, trail::NOWHERE},
+        dial::{AbsoluteForm, DialRequest, DialledConnection, trail::EMPTY_TRAIL},
     },
     tls::{Connector, Peer, trust::Roots},
 };
@@ -218,7 +218,7 @@ impl Probe {
             progress: &|_| {},
             connector: &self.setup.connector,
             public_only: None,
-            trail: &NOWHERE,
+            trail: &EMPTY_TRAIL,
         };
         net::dial::dial(via, &attempt).await
     }

@@ -69,7 +69,7 @@ fn address_hop(
     let own = to.target.authority(to.scheme);
     *request.uri_mut() = absolute(to, &own, uri).map_err(|error| unwritable(&own, error))?;
     if !form.via {
-        trail::mark_in_place_of_via(request.headers_mut());
+        trail::replace_via_by_mark(request.headers_mut());
     }
     if let Some(authorization) = &form.authorization {
         let fields = request.headers_mut();

@@ -22,7 +22,7 @@ use crate::{
             sole::{DeadUpstream, SoleAttempt, SoleWait},
         },
     },
-    net::dial::trail::NOWHERE,
+    net::dial::trail::EMPTY_TRAIL,
     track::{
         TransferHandle,
         event::{CircuitChanged, CircuitTurn, UpstreamReturned},
@@ -326,7 +326,7 @@ impl CircuitScope<'_> {
                 purpose: probing.purpose,
                 max_segment: route.dial.max_segment,
                 public_only: probing.fake_networks(&config),
-                trail: &NOWHERE,
+                trail: &EMPTY_TRAIL,
                 http: route.http,
                 connector: &connector,
             };

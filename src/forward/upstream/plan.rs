@@ -25,7 +25,7 @@ use crate::{
             policy::{RetryPolicy, SMALL_SEGMENT},
         },
     },
-    net::dial::trail::{NOWHERE, Trail},
+    net::dial::trail::{EMPTY_TRAIL, Trail},
     track::{FinalFault, TransferHandle},
 };
 
@@ -90,7 +90,7 @@ impl UpstreamPlan {
             order,
             needs,
             probing,
-            trail: NOWHERE.clone(),
+            trail: EMPTY_TRAIL.clone(),
             trial,
         }
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::{
     forward::Current,
-    front::refuse::{UnreadableClient, turn_away},
+    front::refuse::{UnreadableClient, log_refusal},
     model::{Fault, FaultKind, Leg, Stage, Target, agent, resource},
     rt::Shutdown,
     track,
@@ -29,13 +29,13 @@ impl SilentClient {
         if let Some(fault) = unread {
             self.report(resource::NO_METHOD, fault);
         } else if !request_seen && !shutdown.is_draining() {
-            self.distrusts();
+            self.report_distrust();
         }
     }
 
     /// A client that [verifies late](agent::verifies_late) does not trust the CA: without this line, Debian's git would leave no trace in the
     /// log. Other clients held the connection in reserve.
-    fn distrusts(&self) {
+    fn report_distrust(&self) {
         if !self.agent.as_deref().is_some_and(agent::verifies_late) {
             tracing::debug!(client = %self.client, "a connection ended without a request");
             return;
@@ -47,13 +47,13 @@ impl SilentClient {
     }
 
     fn report(&self, method: &str, fault: Fault) {
-        let unasked = UnreadableClient {
+        let unreadable = UnreadableClient {
             front: track::Front::Intercept,
             client: self.client,
             target: &self.target,
             method,
             agent: self.agent.as_deref(),
         };
-        turn_away(&self.current.get(), &unasked, fault);
+        log_refusal(&self.current.get(), &unreadable, fault);
     }
 }

@@ -132,7 +132,7 @@ impl TerminatedConnection {
             base: None,
         };
         // A reload also applies to clients that keep their connection.
-        let response = ferry(self.current.get(), request, exchange_request).await;
+        let response = forward_request(self.current.get(), request, exchange_request).await;
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         self.upgraded.fetch_or(switches, Ordering::Relaxed);
         Ok(response)
@@ -140,19 +140,19 @@ impl TerminatedConnection {
 }
 
 /// Forwards a request of this connection's host, unless a reload made gitferry stop terminating its TLS.
-async fn ferry(
+async fn forward_request(
     forwarder: Arc<Forwarder>,
     mut request: Request<Incoming>,
     exchange_request: ExchangeRequest,
 ) -> HttpResponse {
     let slot = Arc::clone(&exchange_request.client.slot);
-    let _busy = slot.busy();
+    let _busy = slot.mark_busy();
     let fault = if request.method() == Method::CONNECT {
         Some(bad_request("CONNECT inside a CONNECT tunnel"))
     } else {
         bad_hosts(&request)
             .or_else(|| names::mismatch(&request, &exchange_request.target))
-            .or_else(|| reloaded(&forwarder, &exchange_request.target))
+            .or_else(|| no_longer_terminated(&forwarder, &exchange_request.target))
     };
     let fault = match fault {
         Some(fault) => Some(fault),
@@ -160,9 +160,9 @@ async fn ferry(
     };
     let target = Some(&exchange_request.target);
     let Some(fault) = fault else {
-        let here =
+        let answered_here =
             methods::response(&forwarder, &mut request, &exchange_request.client, target).await;
-        return match here {
+        return match answered_here {
             Some(response) => response,
             None => forwarder.exchange(request, exchange_request).await,
         };
@@ -185,7 +185,7 @@ async fn ferry(
 }
 
 /// The fault where a reload made gitferry stop terminating the host's TLS.
-fn reloaded(forwarder: &Forwarder, target: &Target) -> Option<Fault> {
+fn no_longer_terminated(forwarder: &Forwarder, target: &Target) -> Option<Fault> {
     (forwarder.config.route(target).tls == TlsMode::Tunnel).then(|| {
         Fault::new(Leg::Client, Stage::Accepted, FaultKind::Misdirected)
             .peer(target)

@@ -50,11 +50,11 @@ fn mapping(mirror: Option<Mirror>, reverse: bool) -> Mapping {
 }
 
 fn to(url: &str) -> MappedUrl {
-    MappedUrl::To(url.into())
+    MappedUrl::Mapped(url.into())
 }
 
-fn away(host: &str, url: Option<&str>) -> MappedUrl {
-    MappedUrl::Away {
+fn unserved(host: &str, url: Option<&str>) -> MappedUrl {
+    MappedUrl::Unserved {
         host: host.into(),
         url: url.map(Into::into),
     }
@@ -83,15 +83,18 @@ fn a_mirrors_urls_become_the_originals_and_others_stay() {
             "/hub//evil.test/x",
             to("https://huggingface.co//evil.test/x"),
         ),
-        ("/a", MappedUrl::Same),
-        ("/hubble/a", MappedUrl::Same),
-        ("a/b", MappedUrl::Same),
-        ("https://hf-mirror.com/hubble", MappedUrl::Same),
-        ("http://hf-mirror.com/hub/a", MappedUrl::Same),
-        ("https://hf-mirror.com:8443/hub/a", MappedUrl::Same),
-        ("https://hf-mirror.com.evil.test/hub/a", MappedUrl::Same),
-        ("https://huggingface.co/a", MappedUrl::Same),
-        ("https://cdn.hf.co/a", MappedUrl::Same),
+        ("/a", MappedUrl::Unchanged),
+        ("/hubble/a", MappedUrl::Unchanged),
+        ("a/b", MappedUrl::Unchanged),
+        ("https://hf-mirror.com/hubble", MappedUrl::Unchanged),
+        ("http://hf-mirror.com/hub/a", MappedUrl::Unchanged),
+        ("https://hf-mirror.com:8443/hub/a", MappedUrl::Unchanged),
+        (
+            "https://hf-mirror.com.evil.test/hub/a",
+            MappedUrl::Unchanged,
+        ),
+        ("https://huggingface.co/a", MappedUrl::Unchanged),
+        ("https://cdn.hf.co/a", MappedUrl::Unchanged),
     ] {
         assert_eq!(at_base.url(url), mapped, "{url}");
     }
@@ -100,7 +103,7 @@ fn a_mirrors_urls_become_the_originals_and_others_stay() {
         plain.url("http://127.0.0.1:8080/a"),
         to("https://huggingface.co/a")
     );
-    assert_eq!(plain.url("/a"), MappedUrl::Same);
+    assert_eq!(plain.url("/a"), MappedUrl::Unchanged);
 }
 
 #[test]
@@ -124,38 +127,44 @@ fn on_the_reverse_front_every_served_host_comes_back_to_the_daemon() {
             "http://hf.co:8080/x",
             to("http://127.0.0.1:4483/http:hf.co:8080/x"),
         ),
-        ("https://elsewhere.test/x", away("elsewhere.test:443", None)),
-        ("https://127.0.0.1/x", away("127.0.0.1:443", None)),
-        ("http://huggingface.co/a", away("huggingface.co:80", None)),
+        (
+            "https://elsewhere.test/x",
+            unserved("elsewhere.test:443", None),
+        ),
+        ("https://127.0.0.1/x", unserved("127.0.0.1:443", None)),
+        (
+            "http://huggingface.co/a",
+            unserved("huggingface.co:80", None),
+        ),
         // The client's scheme is this daemon's, not the origin's.
         (
             "//elsewhere.test/x",
-            away("elsewhere.test:443", Some("https://elsewhere.test/x")),
+            unserved("elsewhere.test:443", Some("https://elsewhere.test/x")),
         ),
         (
             "//h\u{e4}.test/x",
-            away("h\u{e4}.test", Some("https://h\u{e4}.test/x")),
+            unserved("h\u{e4}.test", Some("https://h\u{e4}.test/x")),
         ),
-        ("mailto:me@hf.co", MappedUrl::Same),
-        ("relative", MappedUrl::Same),
+        ("mailto:me@hf.co", MappedUrl::Unchanged),
+        ("relative", MappedUrl::Unchanged),
     ] {
         assert_eq!(reverse.url(url), mapped, "{url}");
     }
     let tabbed = reverse.redirect("\t//else\twhere.test/x");
     let url = Some("https://elsewhere.test/x");
-    assert_eq!(tabbed, away("elsewhere.test:443", url));
+    assert_eq!(tabbed, unserved("elsewhere.test:443", url));
 }
 
 #[test]
 fn a_url_without_scheme_has_that_of_the_responder_and_not_that_of_the_client() {
     for (scheme, mapped) in [
         (Scheme::Http, to("http://cdn.test/x")),
-        (Scheme::Https, MappedUrl::Same),
+        (Scheme::Https, MappedUrl::Unchanged),
     ] {
         let plain = mapping(Some(mirror(scheme, "mirror.test:8080", "")), false);
         assert_eq!(plain.redirect("//cdn.test/x"), mapped);
         let reverse = mapping(Some(mirror(scheme, "mirror.test:8080", "")), true);
-        let MappedUrl::Away { url, .. } = reverse.redirect("//cdn.test/x") else {
+        let MappedUrl::Unserved { url, .. } = reverse.redirect("//cdn.test/x") else {
             panic!("cdn.test is served");
         };
         assert_eq!(url.unwrap(), format!("{scheme}://cdn.test/x"));
@@ -205,10 +214,10 @@ fn no_dot_segment_and_no_relative_reference_leaves_the_segment_of_its_host() {
         to("http://127.0.0.1:4483/huggingface.co/cdn.hf.co/x")
     );
     for kept in ["", "?x", "#x", "mailto:me@hf.co"] {
-        assert_eq!(reverse.redirect(kept), MappedUrl::Same, "{kept}");
+        assert_eq!(reverse.redirect(kept), MappedUrl::Unchanged, "{kept}");
     }
     // A client of the other fronts resolves it against the origin's own path.
-    assert_eq!(mapping(None, false).redirect("../x"), MappedUrl::Same);
+    assert_eq!(mapping(None, false).redirect("../x"), MappedUrl::Unchanged);
 }
 
 #[test]
@@ -283,7 +292,7 @@ fn no_spelling_of_a_url_reaches_another_hosts_segment() {
         "///b.test/x",
         "\\\\b.test/x",
     ] {
-        let MappedUrl::To(given) = reverse.redirect(written) else {
+        let MappedUrl::Mapped(given) = reverse.redirect(written) else {
             panic!("{written} stays");
         };
         let given = given.replace("%5C", "/");
@@ -300,7 +309,7 @@ fn no_spelling_of_a_url_reaches_another_hosts_segment() {
         "http://localhost:4484/b.test/x",
         "http://127.1:4484/b.test/x",
     ] {
-        let MappedUrl::To(given) = reverse.redirect(daemon) else {
+        let MappedUrl::Mapped(given) = reverse.redirect(daemon) else {
             panic!("{daemon} stays");
         };
         let path = given.split('/').nth(3).unwrap_or_default();
@@ -415,7 +424,7 @@ fn to_the_daemon_and_back_is_the_same_url_to_the_byte() {
     for _ in 0..20_000 {
         let (scheme, target, rest, text) = any_url(&mut random);
         for mapped in [mapping.url(&text), mapping.redirect(&text)] {
-            let MappedUrl::To(mapped) = mapped else {
+            let MappedUrl::Mapped(mapped) = mapped else {
                 panic!("{text} is {mapped:?}")
             };
             let authority = target.authority(scheme);
@@ -447,9 +456,9 @@ fn to_a_mirror_and_back_is_the_same_url_to_the_byte() {
         let mut mapping = mapping(Some(mirror), false);
         (mapping.scheme, mapping.target) = (scheme, target);
         let mapped = match mapping.url(&there) {
-            MappedUrl::To(mapped) => mapped,
-            MappedUrl::Same => there.clone(),
-            MappedUrl::Away { .. } => panic!("{there} leads away"),
+            MappedUrl::Mapped(mapped) => mapped,
+            MappedUrl::Unchanged => there.clone(),
+            MappedUrl::Unserved { .. } => panic!("{there} is not served"),
         };
         assert_eq!(mapped, text, "{there}");
     }
@@ -477,7 +486,7 @@ fn no_text_makes_a_mapping_panic_or_a_url_of_a_host_that_is_not_served() {
             random.choice(starts).unwrap(),
             any_rest(&mut random)
         );
-        if let MappedUrl::To(mapped) = mapping.url(&text) {
+        if let MappedUrl::Mapped(mapped) = mapping.url(&text) {
             let original = back(&mapped);
             let url::Reference::Absolute(url) = url::reference(&original, Scheme::Https) else {
                 panic!("{text} became {mapped}")

@@ -50,7 +50,7 @@ fn every_entry_has_a_code_of_its_own_and_fits_the_mask() {
     let mut bodies = 0;
     for rewrite in REWRITES {
         if let UrlLocation::Json { at, .. } = &rewrite.place {
-            assert!(at.len() <= super::super::json::MOST_PLACES);
+            assert!(at.len() <= super::super::json::MAX_PATHS);
             assert!(at.iter().all(|place| !place.is_empty()));
             bodies += 1;
         }

@@ -18,7 +18,7 @@ use crate::{
 /// Sets the algorithm of `congestion` for a connection to `peer`. Call it after connecting: a route's `congctl` overrides earlier settings.
 ///
 /// Where the algorithm is unavailable, the system's default stays. This is logged once; for `auto` only where packets are lost.
-pub(super) fn applied(socket: TcpStream, congestion: Congestion, peer: SocketAddr) -> Tcp {
+pub(super) fn apply(socket: TcpStream, congestion: Congestion, peer: SocketAddr) -> Tcp {
     let Some(name) = congestion.algorithm_for(peer.ip()) else {
         return Tcp::new(socket);
     };
@@ -28,8 +28,8 @@ pub(super) fn applied(socket: TcpStream, congestion: Congestion, peer: SocketAdd
             Tcp::with_close_hook(socket, advise_on_loss)
         }
         Err(error) => {
-            static TOLD: AtomicBool = AtomicBool::new(false);
-            if !TOLD.swap(true, Ordering::Relaxed) {
+            static LOGGED: AtomicBool = AtomicBool::new(false);
+            if !LOGGED.swap(true, Ordering::Relaxed) {
                 event::congestion_not_set(name, &error);
             }
             Tcp::new(socket)
@@ -53,15 +53,15 @@ pub(crate) fn in_force(congestion: Congestion) -> io::Result<String> {
 }
 
 /// A connection with at least this many segments that retransmitted at least every 200th counts as lossy.
-const SEGMENTS: u32 = 1000;
+const MIN_SEGMENTS: u32 = 1000;
 
 /// Logs once, at the end of a lossy connection, that BBR would help.
 fn advise_on_loss(socket: &TcpStream) {
-    static TOLD: AtomicBool = AtomicBool::new(false);
+    static LOGGED: AtomicBool = AtomicBool::new(false);
     let Some((retransmitted, sent)) = retransmitted(socket) else {
         return;
     };
-    if sent < SEGMENTS || retransmitted < sent / 200 || TOLD.swap(true, Ordering::Relaxed) {
+    if sent < MIN_SEGMENTS || retransmitted < sent / 200 || LOGGED.swap(true, Ordering::Relaxed) {
         return;
     }
     let peer = socket.peer_addr().ok();
@@ -102,7 +102,7 @@ mod tests {
         let (socket, near) = connected().await;
         let usual = of(&Tcp::new(socket));
         let set =
-            async |name: &str, peer| of(&applied(connected().await.0, name.parse().unwrap(), peer));
+            async |name: &str, peer| of(&apply(connected().await.0, name.parse().unwrap(), peer));
         assert_eq!(set("reno", far).await, "reno");
         assert_eq!(set("reno", near).await, usual);
         assert_eq!(set("system", far).await, usual);

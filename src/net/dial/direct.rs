@@ -60,7 +60,7 @@ pub(super) async fn connect(
     match outcome.await {
         Ok(Ok(Some((socket, peer)))) => {
             let congestion = attempt.route.dial.congestion;
-            Ok((congestion::applied(socket, congestion, peer), peer))
+            Ok((congestion::apply(socket, congestion, peer), peer))
         }
         Ok(Err(fault)) => Err(fault),
         Ok(Ok(None)) | Err(_) => Err(race.fault(leg, target, limit)),
@@ -73,7 +73,7 @@ async fn connect_socket(address: SocketAddr, max_segment: Option<u32>) -> io::Re
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }?;
     tune(&socket2::SockRef::from(&socket));
-    keep_unsent_small(&socket2::SockRef::from(&socket));
+    limit_unsent(&socket2::SockRef::from(&socket));
     if let Some(size) = max_segment {
         // Set before the SYN, so that the peer does not send larger ones either (tcp(7), TCP_MAXSEG).
         socket2::SockRef::from(&socket).set_tcp_mss(size)?;
@@ -87,14 +87,14 @@ async fn connect_socket(address: SocketAddr, max_segment: Option<u32>) -> io::Re
 }
 
 /// How many unsent bytes the socket may hold. Bytes that are sent and not acknowledged do not count.
-const UNSENT: u32 = 256 * 1024;
+const MAX_UNSENT: u32 = 256 * 1024;
 
 /// Otherwise the kernel accepts megabytes of an upload (tcp(7), TCP_NOTSENT_LOWAT), and the client is that far ahead of the path.
-fn keep_unsent_small(socket: &socket2::SockRef<'_>) {
+fn limit_unsent(socket: &socket2::SockRef<'_>) {
     #[cfg(target_os = "linux")]
-    let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT);
     #[cfg(not(target_os = "linux"))]
-    let _ = (socket, UNSENT);
+    let _ = (socket, MAX_UNSENT);
 }
 
 /// Concurrent attempts; the first that connects wins, and dropping the race ends the others.
@@ -161,14 +161,14 @@ impl<'a, T> Race<'a, T> {
             .iter()
             .map(|failure| format!("{} {}", failure.address, failure.kind))
             .collect();
-        let Some(telling) = failed.into_iter().min_by_key(|failure| rank(&failure.kind)) else {
+        let Some(reported) = failed.into_iter().min_by_key(|failure| rank(&failure.kind)) else {
             return Fault::new(leg, Stage::Resolving, FaultKind::TimedOut)
                 .peer(target)
                 .detail(format!("no answer from the resolver within {limit:?}"));
         };
-        let timed_out = telling.kind == FaultKind::TimedOut;
-        let mut fault = Fault::new(leg, Stage::Connecting, telling.kind).peer(telling.address);
-        fault.source = telling.error.map(Into::into);
+        let timed_out = reported.kind == FaultKind::TimedOut;
+        let mut fault = Fault::new(leg, Stage::Connecting, reported.kind).peer(reported.address);
+        fault.source = reported.error.map(Into::into);
         if list.len() > 1 {
             fault.detail(format!("tried {}", list.join(", ")))
         } else if timed_out {
@@ -211,7 +211,7 @@ fn rank(kind: &FaultKind) -> usize {
         FaultKind::Unreachable,
     ]
     .iter()
-    .position(|telling| telling == kind)
+    .position(|reported| reported == kind)
     .unwrap_or(usize::MAX)
 }
 

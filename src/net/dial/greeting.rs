@@ -20,7 +20,7 @@ pub(super) const MAX_ADDRESSES: usize = 3;
 
 /// True where the hop could not reach this address but may reach another: SOCKS replies 3 to 6 and 8 (RFC 1928, section 6), and the HTTP
 /// statuses for this (squid 503, tinyproxy 500, HAProxy 503, mitmproxy 502, nginx 504).
-pub(super) fn is_about_the_address(kind: &FaultKind) -> bool {
+pub(super) fn is_address_specific(kind: &FaultKind) -> bool {
     matches!(
         kind,
         FaultKind::SocksRefused(3..=6 | 8) | FaultKind::HopRefused(500 | 502..=504)
@@ -69,7 +69,7 @@ impl Greeting {
     }
 
     /// `text` without the secrets.
-    pub(super) fn hidden(&self, text: &str) -> String {
+    pub(super) fn mask(&self, text: &str) -> String {
         let secrets = self.secrets.iter();
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
@@ -115,9 +115,9 @@ impl Greeting {
     }
 
     /// The bytes that came instead of a response, in printable form.
-    pub(super) fn bad_answer(&self) -> Fault {
+    pub(super) fn bad_response(&self) -> Fault {
         self.fault(FaultKind::BadAnswer)
-            .detail(describe(&self.received, |text| self.hidden(text)))
+            .detail(describe(&self.received, |text| self.mask(text)))
     }
 
     /// The tunnel; bytes after the hop's response are read first.
@@ -150,11 +150,11 @@ pub(super) fn printable(text: &str, limit: usize) -> String {
     line.chars().take(limit).collect()
 }
 
-/// `hidden` removes secrets before the text is truncated: a truncated password would not be found.
-fn describe(bytes: &[u8], hidden: impl Fn(&str) -> String) -> String {
+/// `mask` removes secrets before the text is truncated: a truncated password would not be found.
+fn describe(bytes: &[u8], mask: impl Fn(&str) -> String) -> String {
     let shown = |bytes| {
         let line = printable(&String::from_utf8_lossy(bytes), usize::MAX);
-        hidden(&line).chars().take(60).collect::<String>()
+        mask(&line).chars().take(60).collect::<String>()
     };
     match bytes {
         [0x15 | 0x16, 0x03, ..] => {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use self::connect_response::ConnectResponse;
 use super::{
     AbsoluteForm, DialRequest, DialledConnection, direct,
-    greeting::{Greeting, MAX_ADDRESSES, is_about_the_address, within},
+    greeting::{Greeting, MAX_ADDRESSES, is_address_specific, within},
     protocol,
     trail::Trail,
 };
@@ -46,7 +46,7 @@ pub(crate) async fn dial(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Dialled
     let mut last = None;
     for authority in authorities {
         match tunnel(hop, attempt, &authority).await {
-            Err(fault) if is_about_the_address(&fault.kind) => last = Some(fault),
+            Err(fault) if is_address_specific(&fault.kind) => last = Some(fault),
             result => return result,
         }
     }
@@ -130,7 +130,7 @@ async fn connect(hop: &Hop, attempt: &DialRequest<'_>) -> Result<(BoxIo, Tcp, So
         biased;
         secured = attempt.connector.secure(io, hop, peer, limit) => secured,
         // A server of another protocol waits for more than a ClientHello.
-        fault = protocol::after_a_while(hop, attempt, &tcp) => return Err(fault),
+        fault = protocol::detect_if_silent(hop, attempt, &tcp) => return Err(fault),
     };
     match secured {
         Ok(io) => Ok((io, tcp, peer)),
@@ -195,7 +195,7 @@ async fn ask(greeting: &mut Greeting, request: &[u8]) -> Result<ConnectResponse,
                 skipped += response.length;
             }
             Ok(None) => greeting.receive().await?,
-            Err(connect_response::MalformedHead) => return Err(greeting.bad_answer()),
+            Err(connect_response::MalformedHead) => return Err(greeting.bad_response()),
         }
         if skipped + greeting.received.len() > MAX_HEAD {
             return Err(greeting
@@ -215,10 +215,10 @@ async fn refusal(
     credentials: Option<&Credentials>,
 ) -> Fault {
     if response.wants_credentials() {
-        let (login, said) = response.authentication(credentials.is_some());
+        let (login, text) = response.authentication(credentials.is_some());
         return greeting
             .fault(FaultKind::HopAuthentication(login))
-            .detail(greeting.hidden(&said));
+            .detail(greeting.mask(&text));
     }
     if response.status == 508 {
         // The status of RFC 5842, section 7.2, from another gitferry or another proxy.
@@ -226,30 +226,30 @@ async fn refusal(
         return fault.detail("the hop reports a loop");
     }
     let reading = async {
-        while response.wants_more(&greeting.received) && greeting.receive().await.is_ok() {}
+        while response.needs_more_body(&greeting.received) && greeting.receive().await.is_ok() {}
     };
     // The part that has arrived is shown.
-    let _ = timeout(BODY_PATIENCE, reading).await;
-    let said = response.refusal(&greeting.received, |text| greeting.hidden(text));
+    let _ = timeout(BODY_TIMEOUT, reading).await;
+    let text = response.explanation(&greeting.received, |text| greeting.mask(text));
     let fault = greeting.fault(FaultKind::HopRefused(response.status));
-    let said = match response.status {
+    let text = match response.status {
         // The responses of web servers to an unknown method.
-        400 | 405 | 501 => format!("{said}; not a CONNECT proxy?"),
-        _ => said,
+        400 | 405 | 501 => format!("{text}; not a CONNECT proxy?"),
+        _ => text,
     };
-    if said.is_empty() {
+    if text.is_empty() {
         fault
     } else {
-        fault.detail(said)
+        fault.detail(text)
     }
 }
 
 /// How long to wait for an explanation while the client waits.
-const BODY_PATIENCE: Duration = Duration::from_millis(500);
+const BODY_TIMEOUT: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
-    use super::super::trail::NOWHERE;
+    use super::super::trail::EMPTY_TRAIL;
     use super::*;
     use crate::model::{Secret, pseudonym};
 
@@ -273,7 +273,7 @@ mod tests {
             password: Secret::new("pass\r\nword"),
         };
         let with = hop(Some(credentials.clone()), true);
-        let request = String::from_utf8(encode("[::1]:22", &with, &NOWHERE)).unwrap();
+        let request = String::from_utf8(encode("[::1]:22", &with, &EMPTY_TRAIL)).unwrap();
         let lines: Vec<&str> = request.split("\r\n").collect();
         assert_eq!(lines[0], "CONNECT [::1]:22 HTTP/1.1");
         assert_eq!(lines[1], "Host: [::1]:22");
@@ -281,14 +281,15 @@ mod tests {
         assert_eq!(lines[3], format!("Via: 1.1 {}", pseudonym()));
         assert_eq!(lines[4], "Proxy-Authorization: Basic bWU6cGFzcw0Kd29yZA==");
         assert_eq!(lines[5..], ["", ""]);
-        let bare = String::from_utf8(encode("hf.co:443", &hop(None, true), &NOWHERE)).unwrap();
+        let bare = String::from_utf8(encode("hf.co:443", &hop(None, true), &EMPTY_TRAIL)).unwrap();
         assert!(!bare.contains("Authorization"));
         assert!(format!("{:?}", authorization(&credentials)).contains("Sensitive"));
     }
 
     #[test]
     fn a_hop_that_denies_via_gets_none() {
-        let request = String::from_utf8(encode("hf.co:443", &hop(None, false), &NOWHERE)).unwrap();
+        let request =
+            String::from_utf8(encode("hf.co:443", &hop(None, false), &EMPTY_TRAIL)).unwrap();
         assert!(!request.contains("Via:"), "{request}");
     }
 }

@@ -22,9 +22,9 @@ use crate::{
 };
 
 /// How long to wait for the response to a greeting: a server answers within a round trip.
-const PATIENCE: Duration = Duration::from_secs(2);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// When a SOCKS or https hop has been silent this long, its protocol is probed.
-const SUSPICIOUS: Duration = Duration::from_secs(3);
+const SILENCE_LIMIT: Duration = Duration::from_secs(3);
 
 /// A greeting of one protocol, and the test of its response.
 struct Protocol {
@@ -63,33 +63,33 @@ static HTTP: Protocol = Protocol {
 
 /// `fault`, or a better explanation: the hop speaks another protocol than its `url` says.
 pub(super) async fn explain(fault: Fault, hop: &Hop, attempt: &DialRequest<'_>) -> Fault {
-    match recognise(hop, attempt, OwnProtocol::Asked).await {
+    match detect(hop, attempt, OwnProtocol::Probe).await {
         Some(explanation) => Fault {
             peer: fault.peer,
-            ..other(explanation)
+            ..wrong_protocol(explanation)
         },
         None => fault,
     }
 }
 
 /// Completes only where a hop that has been silent speaks another protocol than its `url` says.
-pub(super) async fn after_a_while(hop: &Hop, attempt: &DialRequest<'_>, tcp: &Tcp) -> Fault {
-    sleep(SUSPICIOUS).await;
+pub(super) async fn detect_if_silent(hop: &Hop, attempt: &DialRequest<'_>, tcp: &Tcp) -> Fault {
+    sleep(SILENCE_LIMIT).await;
     if tcp.bytes_read() == 0
-        && let Some(explanation) = recognise(hop, attempt, OwnProtocol::Silent).await
+        && let Some(explanation) = detect(hop, attempt, OwnProtocol::Skip).await
     {
-        return other(explanation).peer(&hop.target);
+        return wrong_protocol(explanation).peer(&hop.target);
     }
     std::future::pending().await
 }
 
-fn other(explanation: &'static str) -> Fault {
+fn wrong_protocol(explanation: &'static str) -> Fault {
     Fault::new(Leg::Hop, Stage::Greeting, FaultKind::BadAnswer).detail(explanation)
 }
 
-async fn recognise(hop: &Hop, attempt: &DialRequest<'_>, own: OwnProtocol) -> Option<&'static str> {
+async fn detect(hop: &Hop, attempt: &DialRequest<'_>, own: OwnProtocol) -> Option<&'static str> {
     let is_own = |protocol: &&&Protocol| (protocol.is_own)(hop.kind.row());
-    if own == OwnProtocol::Asked
+    if own == OwnProtocol::Probe
         && let Some(its_own) = PROTOCOLS.iter().find(is_own)
         && speaks_own(its_own, hop, attempt).await
     {
@@ -106,9 +106,9 @@ async fn recognise(hop: &Hop, attempt: &DialRequest<'_>, own: OwnProtocol) -> Op
 /// Whether the protocol of the hop's `url` is probed first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OwnProtocol {
-    Asked,
+    Probe,
     /// No: it has just been silent to that.
-    Silent,
+    Skip,
 }
 
 async fn speaks_own(own: &Protocol, hop: &Hop, attempt: &DialRequest<'_>) -> bool {
@@ -128,7 +128,7 @@ async fn speaks(
     attempt: &DialRequest<'_>,
 ) -> bool {
     let answered = answers(protocol, greeting, hop, attempt);
-    timeout(PATIENCE, answered).await.unwrap_or(false)
+    timeout(RESPONSE_TIMEOUT, answered).await.unwrap_or(false)
 }
 
 async fn answers(

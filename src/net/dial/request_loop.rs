@@ -16,7 +16,7 @@ use crate::model::{
 };
 
 /// Above this number of entries, finished ones are removed.
-const MANY: usize = 64;
+const CLEAN_UP_ABOVE: usize = 64;
 
 /// The hop and the target.
 type HopAndTarget = (String, String);
@@ -74,7 +74,7 @@ impl PendingRequest {
     fn arrive(&self) -> (LoopDecision, OwnedNotified) {
         let now = Instant::now();
         let mut waiting = lock();
-        if waiting.len() > MANY {
+        if waiting.len() > CLEAN_UP_ABOVE {
             waiting.retain(|_, entry| !entry.rounds.is_over(now));
         }
         let entry = waiting.entry(self.0.clone()).or_default();

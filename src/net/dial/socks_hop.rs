@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use self::codec::{Method, SocksReply};
 use super::{
     DialRequest, DialledConnection, direct,
-    greeting::{Greeting, MAX_ADDRESSES, is_about_the_address, within},
+    greeting::{Greeting, MAX_ADDRESSES, is_address_specific, within},
     protocol,
 };
 use crate::{
@@ -25,8 +25,8 @@ use crate::{
 pub(crate) async fn dial(hop: &Hop, attempt: &DialRequest<'_>) -> Result<DialledConnection, Fault> {
     let mut last = None;
     for target in targets(hop, attempt).await? {
-        match ask_for(hop, attempt, &target).await {
-            Err(fault) if is_about_the_address(&fault.kind) => last = Some(fault),
+        match connect_through(hop, attempt, &target).await {
+            Err(fault) if is_address_specific(&fault.kind) => last = Some(fault),
             result => return result,
         }
     }
@@ -62,7 +62,7 @@ async fn targets(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Vec<Target>, Fa
     Ok(found.into_iter().take(MAX_ADDRESSES).map(target).collect())
 }
 
-async fn ask_for(
+async fn connect_through(
     hop: &Hop,
     attempt: &DialRequest<'_>,
     target: &Target,
@@ -97,7 +97,7 @@ async fn ask_for(
             Err(fault) => return Err(fault),
         },
         // An HTTP hop waits for the end of a line.
-        fault = protocol::after_a_while(hop, attempt, &tcp) => return Err(fault),
+        fault = protocol::detect_if_silent(hop, attempt, &tcp) => return Err(fault),
     };
     hop.granted.record_target(target);
     Ok(DialledConnection {
@@ -228,7 +228,7 @@ async fn receive<T>(
                 return Ok(message);
             }
             Ok(None) => greeting.receive().await?,
-            Err(codec::MalformedReply) => return Err(greeting.bad_answer()),
+            Err(codec::MalformedReply) => return Err(greeting.bad_response()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Dialling over loopback: every failure of a hop, and bytes that arrive early.
 
-mod direct_way;
+mod direct;
 mod http;
 mod socks;
 
@@ -16,14 +16,14 @@ use tokio::{
     time::timeout,
 };
 
-use super::{trail::NOWHERE, *};
+use super::{trail::EMPTY_TRAIL, *};
 use crate::{
     config::{Environment, GrantedTargets, Hop, HopKind, Override, PeerTls, Route},
     model::{FaultKind, Host, Leg, Secret, Stage, secret::Credentials},
     tls::{Connector, testing::ExternalCa},
 };
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(10);
 const BANNER: &str = "SSH-2.0-OpenSSH_9.2\r\n";
 
 fn route() -> Route {
@@ -76,20 +76,20 @@ async fn dial_as(
     scheme: Scheme,
     route: &Route,
 ) -> (Result<DialledConnection, Fault>, Vec<Stage>) {
-    dial_to(via, &Target::parse(target, None).unwrap(), scheme, route).await
+    dial_target(via, &Target::parse(target, None).unwrap(), scheme, route).await
 }
 
-async fn dial_to(
+async fn dial_target(
     via: &Via,
     target: &Target,
     scheme: Scheme,
     route: &Route,
 ) -> (Result<DialledConnection, Fault>, Vec<Stage>) {
-    dial_by(&ExternalCa::new(), via, (target, scheme), route).await
+    dial_trusting(&ExternalCa::new(), via, (target, scheme), route).await
 }
 
 /// The same, trusting the CA of `world`.
-async fn dial_by(
+async fn dial_trusting(
     world: &ExternalCa,
     via: &Via,
     (target, scheme): (&Target, Scheme),
@@ -113,10 +113,10 @@ async fn dial_with(
         progress: &|stage| stages.lock().unwrap().push(stage),
         connector,
         public_only: None,
-        trail: &NOWHERE,
+        trail: &EMPTY_TRAIL,
         max_segment: route.dial.max_segment,
     };
-    let result = timeout(PATIENCE, dial(via, &attempt)).await.unwrap();
+    let result = timeout(DEADLINE, dial(via, &attempt)).await.unwrap();
     (result, stages.into_inner().unwrap())
 }
 
@@ -128,11 +128,11 @@ async fn tunnel(via: &Via, target: &str, route: &Route) -> Result<DialledConnect
 #[derive(Clone)]
 enum HopBehaviour {
     /// Reads this many bytes.
-    Hear(usize),
+    Read(usize),
     /// Reads up to the end of a head.
-    HearHead,
+    ReadHead,
     /// Writes.
-    Say(Vec<u8>),
+    Write(Vec<u8>),
     /// Makes the close a reset.
     Reset,
     /// Keeps the connection open until the test ends.
@@ -142,23 +142,23 @@ enum HopBehaviour {
 struct TestHop {
     address: SocketAddr,
     /// What it received.
-    heard: Arc<Mutex<String>>,
+    received: Arc<Mutex<String>>,
     _runtime: tokio::task::JoinSet<()>,
 }
 
 impl TestHop {
-    fn heard(&self) -> String {
-        self.heard.lock().unwrap().clone()
+    fn received(&self) -> String {
+        self.received.lock().unwrap().clone()
     }
 }
 
 /// A server that plays the script for each client, then closes.
-async fn plays(scripts: Vec<Vec<HopBehaviour>>) -> TestHop {
+async fn play(scripts: Vec<Vec<HopBehaviour>>) -> TestHop {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let heard = Arc::new(Mutex::new(String::new()));
+    let received = Arc::new(Mutex::new(String::new()));
     let mut runtime = tokio::task::JoinSet::new();
-    let hears = Arc::clone(&heard);
+    let hears = Arc::clone(&received);
     runtime.spawn(async move {
         for script in scripts {
             let (mut socket, _) = listener.accept().await.unwrap();
@@ -169,30 +169,30 @@ async fn plays(scripts: Vec<Vec<HopBehaviour>>) -> TestHop {
     });
     TestHop {
         address,
-        heard,
+        received,
         _runtime: runtime,
     }
 }
 
-async fn perform(act: HopBehaviour, socket: &mut TcpStream, heard: &Mutex<String>) {
+async fn perform(act: HopBehaviour, socket: &mut TcpStream, received: &Mutex<String>) {
     match act {
-        HopBehaviour::Hear(count) => {
+        HopBehaviour::Read(count) => {
             let mut bytes = vec![0; count];
             socket.read_exact(&mut bytes).await.unwrap();
             let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
-            heard.lock().unwrap().push_str(&text);
+            received.lock().unwrap().push_str(&text);
         }
-        HopBehaviour::HearHead => {
+        HopBehaviour::ReadHead => {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(socket.read_u8().await.unwrap());
             }
-            heard
+            received
                 .lock()
                 .unwrap()
                 .push_str(&String::from_utf8(head).unwrap());
         }
-        HopBehaviour::Say(bytes) => socket.write_all(&bytes).await.unwrap(),
+        HopBehaviour::Write(bytes) => socket.write_all(&bytes).await.unwrap(),
         HopBehaviour::Reset => socket2::SockRef::from(&*socket)
             .set_linger(Some(Duration::ZERO))
             .unwrap(),
@@ -200,26 +200,26 @@ async fn perform(act: HopBehaviour, socket: &mut TcpStream, heard: &Mutex<String
     }
 }
 
-async fn answers(text: &str) -> TestHop {
-    let said = HopBehaviour::Say(text.as_bytes().to_vec());
-    plays(vec![vec![HopBehaviour::HearHead, said, HopBehaviour::Stay]]).await
+async fn hop_answering(text: &str) -> TestHop {
+    let said = HopBehaviour::Write(text.as_bytes().to_vec());
+    play(vec![vec![HopBehaviour::ReadHead, said, HopBehaviour::Stay]]).await
 }
 
 async fn read(connection: &mut DialledConnection, count: usize) -> String {
     let mut bytes = vec![0; count];
     let read = connection.io.read_exact(&mut bytes);
-    timeout(PATIENCE, read).await.unwrap().unwrap();
+    timeout(DEADLINE, read).await.unwrap().unwrap();
     String::from_utf8(bytes).unwrap()
 }
 
 /// An address whose port is closed.
-async fn closed() -> SocketAddr {
+async fn closed_port() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
     listener.local_addr().unwrap()
 }
 
 /// A name that is refused without a look-up, so that no test leaves the machine.
-fn unaskable() -> Target {
+fn invalid_name() -> Target {
     Target::new(Host::Name("git\0ferry.invalid".into()), 443)
 }
 
@@ -234,7 +234,7 @@ async fn grants_and_then_breaks(
         (None, FaultKind::ClosedEarly),
     ] {
         let breaks = breaks().into_iter().chain(end).collect();
-        let peer = plays(vec![grants(), breaks]).await;
+        let peer = play(vec![grants(), breaks]).await;
         let (via, route) = (hop(kind, peer.address, false), route());
         tunnel(&via, "hf.co:443", &route).await.unwrap();
         let begun = tokio::time::Instant::now();

@@ -31,7 +31,7 @@ pub(crate) struct Trail {
 }
 
 /// The trail of a request that begins here.
-pub(crate) static NOWHERE: Trail = Trail {
+pub(crate) static EMPTY_TRAIL: Trail = Trail {
     via: None,
     marks: None,
 };
@@ -88,7 +88,7 @@ pub(crate) fn is_loop(headers: &HeaderMap) -> bool {
 }
 
 /// Adds this daemon's mark instead of `Via`.
-pub(crate) fn mark_in_place_of_via(headers: &mut HeaderMap) {
+pub(crate) fn replace_via_by_mark(headers: &mut HeaderMap) {
     let via = joined(headers, &VIA);
     headers.remove(VIA);
     let names = via.and_then(|via| via.to_str().map(names).ok());
@@ -146,12 +146,12 @@ mod tests {
     #[test]
     fn a_request_that_comes_back_is_known_by_its_name_and_by_its_mark() {
         for via in [true, false] {
-            let first = headers(&NOWHERE.lines(via));
+            let first = headers(&EMPTY_TRAIL.lines(via));
             assert!(is_loop(&first), "{first:?}");
             assert_eq!(first.contains_key(VIA), via, "{first:?}");
             // Another daemon adds its own, in either way.
             let mut others = first.clone();
-            mark_in_place_of_via(&mut others);
+            replace_via_by_mark(&mut others);
             for second in [
                 headers(&Trail::of(&first).lines(true)),
                 headers(&Trail::of(&first).lines(false)),
@@ -176,7 +176,7 @@ mod tests {
         // A name that a hop must not see in `Via` is recognised by its own daemon; this daemon's own is not sent.
         let via = format!("via: 1.1 before, 1.1 gitferry-other, 1.1 {}", pseudonym());
         let mut request = headers(&via);
-        mark_in_place_of_via(&mut request);
+        replace_via_by_mark(&mut request);
         assert!(!request.contains_key(VIA) && is_loop(&request));
         let lines = Trail::of(&headers("via: 1.1 gitferry-other")).lines(false);
         for trail in [format!("{request:?}"), lines] {

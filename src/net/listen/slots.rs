@@ -26,17 +26,17 @@ use crate::{io::TcpMonitor, model::access::SocketOwner};
 
 /// Connections whose first request has not been read that are accepted in any case: enough for `gitferry status` and a status page beside
 /// other clients.
-pub(crate) const FEWEST_UNREAD: usize = 16;
-/// The most of them, as many as the kernel queues: a flood of silent connections delays a client by [`HOLD_UNREAD`], not by the whole queue.
-pub(crate) const MOST_UNREAD: usize = 1024;
+pub(crate) const MIN_UNREAD: usize = 16;
+/// The most of them, as many as the kernel queues: a flood of silent connections delays a client by [`MIN_AGE_UNREAD`], not by the whole queue.
+pub(crate) const MAX_UNREAD: usize = 1024;
 /// Requests that may wait for a slot.
-pub(crate) const WAITING: usize = 128;
+pub(crate) const MAX_WAITING: usize = 128;
 /// Those of one holder: the others may wait too.
-const WAITING_OF_HOLDER: usize = WAITING / 2;
+const MAX_WAITING_OF_HOLDER: usize = MAX_WAITING / 2;
 /// How long a connection must be idle before it is closed for a waiting request.
-const HOLD: Duration = Duration::from_secs(10);
+const MIN_IDLE: Duration = Duration::from_secs(10);
 /// The age at which a connection without a complete request is closed for one that waits to be accepted.
-const HOLD_UNREAD: Duration = Duration::from_secs(2);
+const MIN_AGE_UNREAD: Duration = Duration::from_secs(2);
 /// How often a waiting client looks for connections to close.
 const EVICTION_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -55,19 +55,19 @@ impl SlotLimits {
     pub(crate) fn new(slots: usize) -> Self {
         Self {
             slots: slots.max(1),
-            unread: FEWEST_UNREAD,
+            unread: MIN_UNREAD,
         }
     }
 
     /// What `asked` slots become with this many free descriptors: a slot takes two, one for the client and one for its upstream. Half of the
     /// rest is for connections without a request; idle connections to origins need the other half.
     pub(crate) fn within(asked: usize, descriptors: usize) -> Self {
-        let for_slots = descriptors.saturating_sub(FEWEST_UNREAD + WAITING) / 2;
+        let for_slots = descriptors.saturating_sub(MIN_UNREAD + MAX_WAITING) / 2;
         let slots = for_slots.clamp(1, asked.max(1));
-        let rest = descriptors.saturating_sub(WAITING + 2 * slots);
+        let rest = descriptors.saturating_sub(MAX_WAITING + 2 * slots);
         Self {
             slots,
-            unread: (rest / 2).clamp(FEWEST_UNREAD, MOST_UNREAD),
+            unread: (rest / 2).clamp(MIN_UNREAD, MAX_UNREAD),
         }
     }
 }
@@ -147,7 +147,7 @@ impl Slots {
     }
 
     /// Waits until another connection may be accepted. May be dropped at any time.
-    pub(crate) async fn room(&self) {
+    pub(crate) async fn wait_for_room(&self) {
         loop {
             let changed = self.0.changed.notified();
             {
@@ -156,7 +156,7 @@ impl Slots {
                     return;
                 }
                 // Half of them: the next ones in the queue are accepted without a wait.
-                table.evict(SlotPhase::Unread, HOLD_UNREAD, self.0.limits.unread / 2);
+                table.evict(SlotPhase::Unread, MIN_AGE_UNREAD, self.0.limits.unread / 2);
             }
             let _ = timeout(EVICTION_INTERVAL, changed).await;
         }

@@ -5,13 +5,13 @@ use tokio::time::{Instant, timeout};
 use super::*;
 use crate::model::{Secret, secret::Credentials};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 fn listen(addresses: &[SocketAddr], max_connections: usize) -> Listen {
     Listen {
         addresses: addresses.to_vec(),
         max_connections,
-        head_timeout: PATIENCE,
+        head_timeout: DEADLINE,
         ..crate::config::parsed("").listen
     }
 }
@@ -39,7 +39,7 @@ async fn a_request_over_the_limit_waits_for_a_place_and_is_not_dropped() {
         TcpStream::connect(acceptor.address()).await.unwrap(),
         TcpStream::connect(acceptor.address()).await.unwrap(),
     );
-    let accept = async || timeout(PATIENCE, acceptor.accept()).await.unwrap();
+    let accept = async || timeout(DEADLINE, acceptor.accept()).await.unwrap();
     let (served, next) = (accept().await, accept().await);
     served.slot.take().await.unwrap();
     {
@@ -49,7 +49,7 @@ async fn a_request_over_the_limit_waits_for_a_place_and_is_not_dropped() {
         // Dropped here while it waits: no client is lost.
     }
     drop(served);
-    let taken = timeout(PATIENCE, next.slot.take()).await.unwrap();
+    let taken = timeout(DEADLINE, next.slot.take()).await.unwrap();
     taken.unwrap();
 }
 
@@ -73,14 +73,14 @@ async fn an_idle_listener_takes_no_place_from_a_busy_one() {
             client = busy.accept() => client,
         }
     };
-    timeout(PATIENCE, served).await.unwrap();
+    timeout(DEADLINE, served).await.unwrap();
 }
 
 #[tokio::test]
 async fn clients_get_the_clamped_buffer_and_no_delay() {
     let acceptor = one(8, Some(32 * 1024));
     let _client = TcpStream::connect(acceptor.address()).await.unwrap();
-    let client = timeout(PATIENCE, acceptor.accept()).await.unwrap();
+    let client = timeout(DEADLINE, acceptor.accept()).await.unwrap();
     let socket = SockRef::from(client.tcp.socket());
     // Linux doubles it for its own bookkeeping.
     assert!(socket.recv_buffer_size().unwrap() <= 64 * 1024);
@@ -112,7 +112,7 @@ async fn a_restart_does_not_wait_for_the_last_connections() {
     let address = first.address();
     let client = TcpStream::connect(address).await.unwrap();
     // This side closes first, and so keeps the port in TIME_WAIT.
-    drop(timeout(PATIENCE, first.accept()).await.unwrap());
+    drop(timeout(DEADLINE, first.accept()).await.unwrap());
     drop((first, client));
     open(&listen(&[address], 1), None, None, SlotLimits::new(1)).unwrap();
 }
@@ -168,7 +168,7 @@ fn credentials_in_the_config_are_not_in_an_error() {
 async fn a_client_that_vanishes_is_noticed_and_a_small_response_is_sent_at_once() {
     let acceptor = one(1, None);
     let _client = TcpStream::connect(acceptor.address()).await.unwrap();
-    let accepted = timeout(PATIENCE, acceptor.accept()).await.unwrap();
+    let accepted = timeout(DEADLINE, acceptor.accept()).await.unwrap();
     let socket = SockRef::from(accepted.tcp.socket());
     assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
     #[cfg(target_os = "linux")]

@@ -12,7 +12,7 @@ use crate::{
         },
     },
     model::{Fault, Target},
-    net::dial::trail::{NOWHERE, Trail},
+    net::dial::trail::{EMPTY_TRAIL, Trail},
 };
 
 /// A dial that no exchange waits for: it causes no log line, no circuit change and no retry.
@@ -46,7 +46,7 @@ impl BackgroundDial {
             target: target.clone(),
             probing,
             max_segment: route.dial.max_segment,
-            trail: NOWHERE.clone(),
+            trail: EMPTY_TRAIL.clone(),
         }
     }
 

@@ -44,7 +44,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<ConnectResponse>, MalformedH
 }
 
 /// The most characters of a text that are shown.
-const SHOWN: usize = 200;
+const MAX_SHOWN: usize = 200;
 
 /// The most bytes of a body that are read.
 const MAX_BODY: usize = 32 * 1024;
@@ -61,7 +61,7 @@ impl ConnectResponse {
     }
 
     /// True where `body` is incomplete and its text would be shown.
-    pub(super) fn wants_more(&self, body: &[u8]) -> bool {
+    pub(super) fn needs_more_body(&self, body: &[u8]) -> bool {
         let length = self.header("content-length").and_then(|n| n.parse().ok());
         let whole = if self.is_chunked() {
             page::dechunked(body).1
@@ -71,9 +71,9 @@ impl ConnectResponse {
         self.is_readable() && !whole && body.len() < MAX_BODY
     }
 
-    /// The hop's explanation of its refusal: reason phrase, text of the body, and its explanatory headers. `hidden` masks each, because error
+    /// The hop's explanation of its refusal: reason phrase, text of the body, and its explanatory headers. `mask` masks each, because error
     /// pages quote requests.
-    pub(super) fn refusal(&self, body: &[u8], hidden: impl Fn(&str) -> String) -> String {
+    pub(super) fn explanation(&self, body: &[u8], mask: impl Fn(&str) -> String) -> String {
         let mut said = vec![self.reason.clone()];
         for name in ["Proxy-Status", "X-Squid-Error", "Location"] {
             if let Some(value) = self.header(name) {
@@ -86,10 +86,10 @@ impl ConnectResponse {
         // Masked before truncation: a truncated password would not be found.
         let (html, head) = (self.is_html(), format!("{} {}", self.status, self.reason));
         let shown = |(at, part): (usize, &String)| {
-            let part = hidden(part);
+            let part = mask(part);
             match self.is_readable() && at + 1 == said.len() {
-                true => page::reason(&part, html, &head, &hidden),
-                false => part.chars().take(SHOWN).collect::<String>(),
+                true => page::reason(&part, html, &head, &mask),
+                false => part.chars().take(MAX_SHOWN).collect::<String>(),
             }
         };
         let shown = said.iter().enumerate().map(shown);

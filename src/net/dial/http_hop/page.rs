@@ -3,50 +3,45 @@
 use super::super::greeting::printable;
 
 /// The most characters shown.
-const SHOWN: usize = 300;
+const MAX_SHOWN: usize = 300;
 
-/// The text of `page` on one line: all of it, or the part with the reason, without text that `head` already has; `hidden` masks each part.
+/// The text of `page` on one line: all of it, or the part with the reason, without text that `head` already has; `mask` masks each part.
 ///
 /// Secrets are masked again after tags and entities are removed, because these may have split one.
-pub(super) fn reason(
-    page: &str,
-    html: bool,
-    head: &str,
-    hidden: impl Fn(&str) -> String,
-) -> String {
+pub(super) fn reason(page: &str, html: bool, head: &str, mask: impl Fn(&str) -> String) -> String {
     let text = match html {
-        true => hidden(&without_tags(page)),
+        true => mask(&without_tags(page)),
         // Its lines are no sentences.
         false => page.replace('\n', " "),
     };
     let whole = printable(&text, usize::MAX);
-    let is_short = whole.chars().count() <= SHOWN;
+    let is_short = whole.chars().count() <= MAX_SHOWN;
     let title = html.then(|| title(page)).flatten().unwrap_or_default();
-    let title = hidden(&title);
+    let title = mask(&title);
     let parts: Vec<&str> = match is_short {
         true => text.lines().collect(),
         false => {
             let sentences = text.lines().flat_map(|line| line.split(". "));
-            let telling = sentences.filter(|line| is_telling(line));
-            std::iter::once(&*title).chain(telling).collect()
+            let reasons = sentences.filter(|line| states_reason(line));
+            std::iter::once(&*title).chain(reasons).collect()
         }
     };
-    let mut said: Vec<String> = Vec::new();
+    let mut kept: Vec<String> = Vec::new();
     for part in parts {
-        let part = printable(part, SHOWN);
-        if !head.contains(&part) && !said.iter().any(|known| known.contains(&part)) {
-            said.push(part);
+        let part = printable(part, MAX_SHOWN);
+        if !head.contains(&part) && !kept.iter().any(|known| known.contains(&part)) {
+            kept.push(part);
         }
     }
-    let said = match said.is_empty() && !is_short {
+    let kept = match kept.is_empty() && !is_short {
         true => whole,
-        false => said.join("; "),
+        false => kept.join("; "),
     };
-    said.chars().take(SHOWN).collect()
+    kept.chars().take(MAX_SHOWN).collect()
 }
 
 /// Words of sentences that state a reason; squid puts the error number in brackets before its name.
-const TELLING: [&str; 22] = [
+const REASON_WORDS: [&str; 22] = [
     "denied",
     "not allowed",
     "not permitted",
@@ -71,7 +66,7 @@ const TELLING: [&str; 22] = [
     "too large",
 ];
 
-fn is_telling(sentence: &str) -> bool {
+fn states_reason(sentence: &str) -> bool {
     let lower = sentence.to_ascii_lowercase();
     let errno = lower
         .split_once('(')
@@ -79,7 +74,7 @@ fn is_telling(sentence: &str) -> bool {
         .is_some_and(|(number, _)| {
             !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
         });
-    errno || TELLING.iter().any(|word| lower.contains(word))
+    errno || REASON_WORDS.iter().any(|word| lower.contains(word))
 }
 
 fn title(page: &str) -> Option<String> {
@@ -198,7 +193,7 @@ mod tests {
         );
         assert_eq!(
             reason(&"x".repeat(1000), false, "", str::to_owned).len(),
-            SHOWN
+            MAX_SHOWN
         );
     }
 
@@ -214,13 +209,13 @@ mod tests {
 
     #[test]
     fn a_password_that_the_page_spells_with_entities_is_hidden_too() {
-        let hidden = |text: &str| text.replace("pass&word", "<hidden>");
+        let mask = |text: &str| text.replace("pass&word", "<hidden>");
         let page = "<title>no pass&amp;word</title>you sent pass&amp;word";
         assert_eq!(
-            reason(page, true, "", hidden),
+            reason(page, true, "", mask),
             "no <hidden>; you sent <hidden>"
         );
         let long = format!("{page}{}", "<p>nothing</p>".repeat(100));
-        assert_eq!(reason(&long, true, "", hidden), "no <hidden>");
+        assert_eq!(reason(&long, true, "", mask), "no <hidden>");
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::model::fault::HopLogin;
 
 async fn refused(response: &str) -> Fault {
-    let peer = answers(response).await;
+    let peer = hop_answering(response).await;
     let fault = err(tunnel(
         &hop(HopKind::Http, peer.address, false),
         "hf.co:443",
@@ -20,7 +20,7 @@ async fn refused(response: &str) -> Fault {
 #[tokio::test]
 async fn a_banner_that_comes_with_the_reply_is_kept() {
     let reply = "HTTP/1.1 100 Wait\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
-    let peer = answers(&format!("{reply}{BANNER}")).await;
+    let peer = hop_answering(&format!("{reply}{BANNER}")).await;
     let via = hop(HopKind::Http, peer.address, true);
     let (result, stages) = dial_as(&via, "git.example:22", Scheme::Https, &route()).await;
     let mut connection = result.unwrap();
@@ -28,12 +28,12 @@ async fn a_banner_that_comes_with_the_reply_is_kept() {
     assert_eq!(connection.peer, peer.address);
     assert!(connection.absolute_form.is_none());
     assert_eq!(stages, [Stage::Connecting, Stage::Greeting]);
-    let heard = peer.heard();
+    let received = peer.received();
     assert!(
-        heard.starts_with("CONNECT git.example:22 HTTP/1.1\r\n"),
-        "{heard}"
+        received.starts_with("CONNECT git.example:22 HTTP/1.1\r\n"),
+        "{received}"
     );
-    assert!(heard.contains("Proxy-Authorization: Basic bWU6aHVudGVyMg==\r\n"));
+    assert!(received.contains("Proxy-Authorization: Basic bWU6aHVudGVyMg==\r\n"));
 }
 
 #[tokio::test]
@@ -45,17 +45,17 @@ async fn an_https_hop_is_greeted_inside_tls() {
     let greeted = async {
         let (socket, _) = listener.accept().await.unwrap();
         let mut stream = acceptor.accept(socket).await.unwrap();
-        let mut heard = [0; 17];
-        stream.read_exact(&mut heard).await.unwrap();
+        let mut received = [0; 17];
+        stream.read_exact(&mut received).await.unwrap();
         stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n").await.unwrap();
-        heard
+        received
     };
     let target = Target::parse("hf.co:443", None).unwrap();
     let route = route();
-    let dialled = dial_by(&world, &via, (&target, Scheme::Https), &route);
-    let (heard, (result, stages)) = tokio::join!(greeted, dialled);
+    let dialled = dial_trusting(&world, &via, (&target, Scheme::Https), &route);
+    let (received, (result, stages)) = tokio::join!(greeted, dialled);
     result.unwrap();
-    assert_eq!(&heard, b"CONNECT hf.co:443");
+    assert_eq!(&received, b"CONNECT hf.co:443");
     assert_eq!(
         stages,
         [Stage::Connecting, Stage::Handshaking, Stage::Greeting]
@@ -97,7 +97,7 @@ async fn a_second_connection_to_an_https_hop_resumes_the_tls_session_of_the_firs
 
 #[tokio::test]
 async fn plain_http_goes_to_the_hop_in_absolute_form() {
-    let peer = plays(vec![vec![HopBehaviour::Stay]]).await;
+    let peer = play(vec![vec![HopBehaviour::Stay]]).await;
     let via = hop(HopKind::Http, peer.address, true);
     let (result, stages) = dial_as(&via, "hf.co:80", Scheme::Http, &route()).await;
     let absolute = result.unwrap().absolute_form.unwrap();
@@ -110,33 +110,33 @@ async fn plain_http_goes_to_the_hop_in_absolute_form() {
 #[tokio::test]
 async fn an_override_reaches_through_the_hop_for_both_schemes() {
     for scheme in [Scheme::Http, Scheme::Https] {
-        let peer = answers("HTTP/1.1 200 OK\r\n\r\n").await;
+        let peer = hop_answering("HTTP/1.1 200 OK\r\n\r\n").await;
         let route = overriding("hf.co", &[SocketAddr::from(([127, 0, 0, 1], 8443))]);
         let via = hop(HopKind::Http, peer.address, false);
         let connection = dial_as(&via, "hf.co:443", scheme, &route).await.0.unwrap();
         assert!(connection.absolute_form.is_none());
-        assert!(peer.heard().starts_with("CONNECT 127.0.0.1:8443 "));
+        assert!(peer.received().starts_with("CONNECT 127.0.0.1:8443 "));
     }
 }
 
 #[tokio::test]
 async fn the_next_override_follows_one_that_the_hop_cannot_reach() {
-    let unreachable = HopBehaviour::Say(
+    let unreachable = HopBehaviour::Write(
         b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_vec(),
     );
-    let granted = HopBehaviour::Say(b"HTTP/1.1 200 OK\r\n\r\n".to_vec());
+    let granted = HopBehaviour::Write(b"HTTP/1.1 200 OK\r\n\r\n".to_vec());
     let scripts = vec![
-        vec![HopBehaviour::HearHead, unreachable],
-        vec![HopBehaviour::HearHead, granted, HopBehaviour::Stay],
+        vec![HopBehaviour::ReadHead, unreachable],
+        vec![HopBehaviour::ReadHead, granted, HopBehaviour::Stay],
     ];
-    let peer = plays(scripts).await;
+    let peer = play(scripts).await;
     let at = |last| SocketAddr::from(([127, 0, 0, last], 443));
     let route = overriding("hf.co", &[at(3), at(4)]);
     let via = hop(HopKind::Http, peer.address, false);
     tunnel(&via, "hf.co:443", &route).await.unwrap();
-    let heard = peer.heard();
-    assert!(heard.starts_with("CONNECT 127.0.0.3:443 "), "{heard}");
-    assert!(heard.contains("CONNECT 127.0.0.4:443 "), "{heard}");
+    let received = peer.received();
+    assert!(received.starts_with("CONNECT 127.0.0.3:443 "), "{received}");
+    assert!(received.contains("CONNECT 127.0.0.4:443 "), "{received}");
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_refusal_has_its_status_and_its_words() {
 
 #[tokio::test]
 async fn a_page_that_quotes_the_request_does_not_give_the_password_away() {
-    let peer = answers(
+    let peer = hop_answering(
         "HTTP/1.1 403 Bad hunter2\r\nContent-Type: text/plain\r\nContent-Length: 44\r\n\r\nBasic bWU6aHVudGVyMg== is me with hunter2 ..",
     )
     .await;
@@ -204,15 +204,15 @@ async fn hops_that_close_reset_or_stay_silent_have_different_faults() {
     for (end, kind) in [
         (vec![], FaultKind::TargetRefused),
         (
-            vec![HopBehaviour::Say("HTTP/1.1 20".into())],
+            vec![HopBehaviour::Write("HTTP/1.1 20".into())],
             FaultKind::ClosedEarly,
         ),
         (vec![HopBehaviour::Reset], FaultKind::TargetRefused),
         (vec![HopBehaviour::Stay], FaultKind::TimedOut),
     ] {
-        let mut script = vec![HopBehaviour::HearHead];
+        let mut script = vec![HopBehaviour::ReadHead];
         script.extend(end);
-        let peer = plays(vec![script]).await;
+        let peer = play(vec![script]).await;
         let route = if kind == FaultKind::TimedOut {
             &impatient
         } else {
@@ -232,26 +232,26 @@ async fn hops_that_close_reset_or_stay_silent_have_different_faults() {
 async fn a_hop_that_granted_a_host_and_then_resets_is_not_said_to_forbid_it() {
     let grants = || {
         vec![
-            HopBehaviour::HearHead,
-            HopBehaviour::Say("HTTP/1.1 200 OK\r\n\r\n".into()),
+            HopBehaviour::ReadHead,
+            HopBehaviour::Write("HTTP/1.1 200 OK\r\n\r\n".into()),
         ]
     };
-    grants_and_then_breaks(HopKind::Http, grants, || vec![HopBehaviour::HearHead]).await;
+    grants_and_then_breaks(HopKind::Http, grants, || vec![HopBehaviour::ReadHead]).await;
 }
 
 #[tokio::test]
 async fn a_hop_that_is_not_there_fails_on_the_hops_leg() {
-    let via = hop(HopKind::Http, closed().await, false);
+    let via = hop(HopKind::Http, closed_port().await, false);
     let fault = err(tunnel(&via, "hf.co:443", &route()).await);
     assert_eq!(fault.code(), "hop/connecting/refused");
 }
 
 #[tokio::test]
 async fn a_hop_that_hangs_up_on_connect_and_speaks_socks_is_named() {
-    let hangs_up = vec![HopBehaviour::HearHead];
-    let chooses = vec![HopBehaviour::Hear(3), HopBehaviour::Say(vec![5, 0])];
+    let hangs_up = vec![HopBehaviour::ReadHead];
+    let chooses = vec![HopBehaviour::Read(3), HopBehaviour::Write(vec![5, 0])];
     // HTTP is probed twice more.
-    let peer = plays(vec![hangs_up.clone(), hangs_up.clone(), hangs_up, chooses]).await;
+    let peer = play(vec![hangs_up.clone(), hangs_up.clone(), hangs_up, chooses]).await;
     let via = hop(HopKind::Http, peer.address, false);
     let fault = err(tunnel(&via, "hf.co:443", &route()).await);
     assert_eq!(fault.code(), "hop/greeting/bad-answer");
@@ -260,13 +260,13 @@ async fn a_hop_that_hangs_up_on_connect_and_speaks_socks_is_named() {
 
 #[tokio::test]
 async fn a_hop_that_hangs_up_on_connect_and_speaks_tls_is_named() {
-    let hangs_up = vec![HopBehaviour::HearHead];
-    let no_socks = vec![HopBehaviour::Hear(3)];
+    let hangs_up = vec![HopBehaviour::ReadHead];
+    let no_socks = vec![HopBehaviour::Read(3)];
     let alert = vec![
-        HopBehaviour::Hear(10),
-        HopBehaviour::Say(b"\x15\x03\x03\0\x02\x02\x32".to_vec()),
+        HopBehaviour::Read(10),
+        HopBehaviour::Write(b"\x15\x03\x03\0\x02\x02\x32".to_vec()),
     ];
-    let peer = plays(vec![
+    let peer = play(vec![
         hangs_up.clone(),
         hangs_up.clone(),
         hangs_up,
@@ -282,12 +282,12 @@ async fn a_hop_that_hangs_up_on_connect_and_speaks_tls_is_named() {
 
 #[tokio::test]
 async fn a_hop_that_speaks_http_too_is_not_said_to_speak_socks() {
-    let hangs_up = vec![HopBehaviour::HearHead];
+    let hangs_up = vec![HopBehaviour::ReadHead];
     let itself = vec![
-        HopBehaviour::HearHead,
-        HopBehaviour::Say(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()),
+        HopBehaviour::ReadHead,
+        HopBehaviour::Write(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()),
     ];
-    let peer = plays(vec![hangs_up.clone(), hangs_up, itself]).await;
+    let peer = play(vec![hangs_up.clone(), hangs_up, itself]).await;
     let via = hop(HopKind::Http, peer.address, false);
     let fault = err(tunnel(&via, "hf.co:443", &route()).await);
     assert_eq!(fault.code(), "hop/greeting/target-refused");

@@ -8,10 +8,10 @@ const GRANTED: [u8; 10] = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
 /// The script of a hop without authentication for a request of `length` bytes.
 fn open(length: usize, reply: &[u8]) -> Vec<HopBehaviour> {
     vec![
-        HopBehaviour::Hear(3),
-        HopBehaviour::Say(vec![5, 0]),
-        HopBehaviour::Hear(length),
-        HopBehaviour::Say(reply.to_vec()),
+        HopBehaviour::Read(3),
+        HopBehaviour::Write(vec![5, 0]),
+        HopBehaviour::Read(length),
+        HopBehaviour::Write(reply.to_vec()),
     ]
 }
 
@@ -20,14 +20,14 @@ async fn a_banner_that_comes_with_the_reply_is_kept() {
     let with_banner = [&GRANTED[..], BANNER.as_bytes()].concat();
     let mut script = open(5 + 11 + 2, &with_banner);
     script.push(HopBehaviour::Stay);
-    let peer = plays(vec![script]).await;
+    let peer = play(vec![script]).await;
     let via = hop(HopKind::Socks5h, peer.address, false);
     let (result, stages) = dial_as(&via, "git.example:22", Scheme::Https, &route()).await;
     let mut connection = result.unwrap();
     assert_eq!(read(&mut connection, BANNER.len()).await, BANNER);
     assert_eq!(stages, [Stage::Connecting, Stage::Greeting]);
     assert_eq!(
-        peer.heard(),
+        peer.received(),
         "\x05\x01\0\x05\x01\0\x03\x0bgit.example\0\x16"
     );
 }
@@ -37,11 +37,11 @@ async fn a_hop_that_takes_it_gets_greeting_and_request_at_once() {
     let request = 5 + 11 + 2;
     let with_banner = [&[5, 0][..], &GRANTED, BANNER.as_bytes()].concat();
     let script = vec![
-        HopBehaviour::Hear(3 + request),
-        HopBehaviour::Say(with_banner),
+        HopBehaviour::Read(3 + request),
+        HopBehaviour::Write(with_banner),
         HopBehaviour::Stay,
     ];
-    let peer = plays(vec![script]).await;
+    let peer = play(vec![script]).await;
     let mut hop = plain_hop(HopKind::Socks5h, peer.address);
     hop.pipeline = true;
     let via = Via::Hop(Arc::new(hop));
@@ -53,22 +53,22 @@ async fn a_hop_that_takes_it_gets_greeting_and_request_at_once() {
 async fn credentials_are_given_and_may_be_refused() {
     for (status, granted) in [(0, true), (1, false)] {
         let mut script = vec![
-            HopBehaviour::Hear(4),
-            HopBehaviour::Say(vec![5, 2]),
-            HopBehaviour::Hear(1 + 1 + 2 + 1 + 7),
-            HopBehaviour::Say(vec![1, status]),
+            HopBehaviour::Read(4),
+            HopBehaviour::Write(vec![5, 2]),
+            HopBehaviour::Read(1 + 1 + 2 + 1 + 7),
+            HopBehaviour::Write(vec![1, status]),
         ];
         if granted {
             script.extend([
-                HopBehaviour::Hear(5 + 5 + 2),
-                HopBehaviour::Say(GRANTED.to_vec()),
+                HopBehaviour::Read(5 + 5 + 2),
+                HopBehaviour::Write(GRANTED.to_vec()),
                 HopBehaviour::Stay,
             ]);
         }
-        let peer = plays(vec![script]).await;
+        let peer = play(vec![script]).await;
         let via = hop(HopKind::Socks5h, peer.address, true);
         let result = tunnel(&via, "hf.co:443", &route()).await;
-        assert!(peer.heard().contains("\x01\x02me\x07hunter2"));
+        assert!(peer.received().contains("\x01\x02me\x07hunter2"));
         match result {
             Ok(_) => assert!(granted),
             Err(fault) => {
@@ -83,9 +83,9 @@ async fn credentials_are_given_and_may_be_refused() {
 #[tokio::test]
 async fn a_hop_that_requires_credentials_is_hop_authentication() {
     for choice in [2, 0xff] {
-        let peer = plays(vec![vec![
-            HopBehaviour::Hear(3),
-            HopBehaviour::Say(vec![5, choice]),
+        let peer = play(vec![vec![
+            HopBehaviour::Read(3),
+            HopBehaviour::Write(vec![5, choice]),
         ]])
         .await;
         let via = hop(HopKind::Socks5h, peer.address, false);
@@ -101,9 +101,9 @@ async fn a_hop_that_granted_a_host_and_then_resets_is_not_said_to_forbid_it() {
     let grants = || open(5 + 5 + 2, &GRANTED);
     let breaks = || {
         vec![
-            HopBehaviour::Hear(3),
-            HopBehaviour::Say(vec![5, 0]),
-            HopBehaviour::Hear(5 + 5 + 2),
+            HopBehaviour::Read(3),
+            HopBehaviour::Write(vec![5, 0]),
+            HopBehaviour::Read(5 + 5 + 2),
         ]
     };
     grants_and_then_breaks(HopKind::Socks5h, grants, breaks).await;
@@ -114,20 +114,23 @@ async fn an_override_is_sent_as_an_address_and_the_next_one_follows_a_dead_one()
     let unreachable = open(10, &[5, 4, 0, 1, 0, 0, 0, 0, 0, 0]);
     let mut granted = open(10, &GRANTED);
     granted.push(HopBehaviour::Stay);
-    let peer = plays(vec![unreachable, granted]).await;
+    let peer = play(vec![unreachable, granted]).await;
     let at = |last| SocketAddr::from(([127, 0, 0, last], 22));
     let route = overriding("git.example", &[at(3), at(4)]);
     let via = hop(HopKind::Socks5h, peer.address, false);
     tunnel(&via, "git.example:22", &route).await.unwrap();
-    assert!(peer.heard().contains("\x05\x01\0\x01\x7f\0\0\x03\0\x16"));
-    assert!(peer.heard().ends_with("\x05\x01\0\x01\x7f\0\0\x04\0\x16"));
+    assert!(peer.received().contains("\x05\x01\0\x01\x7f\0\0\x03\0\x16"));
+    assert!(
+        peer.received()
+            .ends_with("\x05\x01\0\x01\x7f\0\0\x04\0\x16")
+    );
 }
 
 #[tokio::test]
 async fn socks5_looks_names_up_itself() {
     let mut script = open(10, &GRANTED);
     script.push(HopBehaviour::Stay);
-    let peer = plays(vec![script]).await;
+    let peer = play(vec![script]).await;
     let via = hop(HopKind::Socks5, peer.address, false);
     let (result, stages) = dial_as(&via, "localhost:22", Scheme::Https, &route()).await;
     result.unwrap();
@@ -135,14 +138,16 @@ async fn socks5_looks_names_up_itself() {
         stages,
         [Stage::Resolving, Stage::Connecting, Stage::Greeting]
     );
-    assert!(peer.heard().contains("\x01\x7f\0\0\x01\0\x16"));
-    let fault = err(dial_to(&via, &unaskable(), Scheme::Https, &route()).await.0);
+    assert!(peer.received().contains("\x01\x7f\0\0\x01\0\x16"));
+    let fault = err(dial_target(&via, &invalid_name(), Scheme::Https, &route())
+        .await
+        .0);
     assert_eq!(fault.code(), "origin/resolving/name-unknown");
 }
 
 #[tokio::test]
 async fn a_refusal_has_its_code_in_words() {
-    let peer = plays(vec![open(5 + 5 + 2, &[5, 2])]).await;
+    let peer = play(vec![open(5 + 5 + 2, &[5, 2])]).await;
     let via = hop(HopKind::Socks5h, peer.address, false);
     let fault = err(tunnel(&via, "hf.co:443", &route()).await);
     assert_eq!(
@@ -156,8 +161,8 @@ async fn a_refusal_has_its_code_in_words() {
 
 #[tokio::test]
 async fn what_speaks_http_is_named() {
-    let said = HopBehaviour::Say(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec());
-    let peer = plays(vec![vec![HopBehaviour::Hear(3), said]]).await;
+    let said = HopBehaviour::Write(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec());
+    let peer = play(vec![vec![HopBehaviour::Read(3), said]]).await;
     let via = hop(HopKind::Socks5h, peer.address, false);
     let fault = err(tunnel(&via, "hf.co:443", &route()).await);
     assert_eq!(fault.kind, FaultKind::BadAnswer);
@@ -169,13 +174,13 @@ async fn hops_that_close_reset_or_stay_silent_have_different_faults() {
     let mut impatient = route();
     impatient.dial.greet_timeout = Duration::from_millis(50);
     for (end, kind) in [
-        (vec![HopBehaviour::Say(vec![5])], FaultKind::ClosedEarly),
+        (vec![HopBehaviour::Write(vec![5])], FaultKind::ClosedEarly),
         (vec![HopBehaviour::Reset], FaultKind::Reset),
         (vec![HopBehaviour::Stay], FaultKind::TimedOut),
     ] {
-        let mut script = vec![HopBehaviour::Hear(3)];
+        let mut script = vec![HopBehaviour::Read(3)];
         script.extend(end);
-        let peer = plays(vec![script]).await;
+        let peer = play(vec![script]).await;
         let route = if kind == FaultKind::TimedOut {
             &impatient
         } else {
@@ -192,10 +197,10 @@ async fn hops_that_close_reset_or_stay_silent_have_different_faults() {
 
 #[tokio::test]
 async fn a_name_that_is_too_long_is_refused_without_a_panic() {
-    let peer = plays(vec![vec![HopBehaviour::Stay]]).await;
+    let peer = play(vec![vec![HopBehaviour::Stay]]).await;
     let via = hop(HopKind::Socks5h, peer.address, false);
     let target = Target::new(Host::Name("x".repeat(300).into()), 22);
-    let fault = err(dial_to(&via, &target, Scheme::Https, &route()).await.0);
+    let fault = err(dial_target(&via, &target, Scheme::Https, &route()).await.0);
     assert_eq!(fault.kind, FaultKind::NameUnknown);
 }
 
@@ -204,12 +209,12 @@ async fn a_name_that_is_too_long_is_refused_without_a_panic() {
 async fn a_hop_that_hangs_up_on_the_target_has_refused_it() {
     for end in [vec![], vec![HopBehaviour::Reset]] {
         let mut script = vec![
-            HopBehaviour::Hear(3),
-            HopBehaviour::Say(vec![5, 0]),
-            HopBehaviour::Hear(5 + 5 + 2),
+            HopBehaviour::Read(3),
+            HopBehaviour::Write(vec![5, 0]),
+            HopBehaviour::Read(5 + 5 + 2),
         ];
         script.extend(end);
-        let peer = plays(vec![script]).await;
+        let peer = play(vec![script]).await;
         let via = hop(HopKind::Socks5h, peer.address, false);
         let fault = err(tunnel(&via, "hf.co:443", &route()).await);
         assert_eq!(fault.code(), "hop/greeting/target-refused");

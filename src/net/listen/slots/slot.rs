@@ -3,8 +3,8 @@
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Connection, EVICTION_INTERVAL, HOLD, SlotHolder, SlotPhase, SlotTable, Slots, SlotsFull,
-    WAITING, WAITING_OF_HOLDER, decrement,
+    Connection, EVICTION_INTERVAL, MAX_WAITING, MAX_WAITING_OF_HOLDER, MIN_IDLE, SlotHolder,
+    SlotPhase, SlotTable, Slots, SlotsFull, decrement,
 };
 
 /// A connection's slot, or its claim to one; released when dropped.
@@ -30,18 +30,18 @@ impl Slot {
         let inner = &self.slots.0;
         loop {
             let changed = inner.changed.notified();
-            if waiting.done() {
+            if waiting.try_take() {
                 return Ok(());
             }
             let _ = timeout(EVICTION_INTERVAL, changed).await;
             let mut table = inner.lock();
             let wanted = table.waiting.values().sum();
-            table.evict(SlotPhase::Holding, HOLD, wanted);
+            table.evict(SlotPhase::Holding, MIN_IDLE, wanted);
         }
     }
 
     /// Marks a request as being answered as long as the guard lives: a client that waits for its answer is not idle.
-    pub(crate) fn busy(&self) -> BusyGuard<'_> {
+    pub(crate) fn mark_busy(&self) -> BusyGuard<'_> {
         if let Some(connection) = self.slots.0.lock().connections.get_mut(&self.id) {
             connection.requests += 1;
         }
@@ -68,7 +68,7 @@ impl Slot {
         table.report_full();
         let all: usize = table.waiting.values().sum();
         let own = table.waiting.get(&holder).copied().unwrap_or(0);
-        if own >= WAITING_OF_HOLDER || all >= WAITING {
+        if own >= MAX_WAITING_OF_HOLDER || all >= MAX_WAITING {
             return Err(SlotsFull);
         }
         table.waiting.insert(holder, own + 1);
@@ -110,7 +110,7 @@ struct SlotWaiter<'p>(&'p Slot);
 
 impl SlotWaiter<'_> {
     /// True where the slot is available now.
-    fn done(&self) -> bool {
+    fn try_take(&self) -> bool {
         let inner = &self.0.slots.0;
         let mut table = inner.lock();
         match table

@@ -31,14 +31,14 @@ fn client(slots: &Slots, user: u32) -> ClientSockets {
     }
 }
 
-async fn with_place(slots: &Slots, user: u32) -> ClientSockets {
+async fn with_slot(slots: &Slots, user: u32) -> ClientSockets {
     let client = client(slots, user);
     client.slot.take().await.unwrap();
     client
 }
 
 /// True where a slot is obtained within `seconds`.
-async fn comes(client: &ClientSockets, seconds: u64) -> bool {
+async fn gets_slot(client: &ClientSockets, seconds: u64) -> bool {
     let within = Duration::from_secs(seconds);
     timeout(within, client.slot.take()).await.is_ok()
 }
@@ -48,44 +48,44 @@ async fn one_user_with_every_place_they_may_have_leaves_the_reserve_to_others() 
     let slots = slots_of(16);
     let mut held = Vec::new();
     for _ in 0..14 {
-        held.push(with_place(&slots, 1).await);
+        held.push(with_slot(&slots, 1).await);
     }
     let (mine, other) = (client(&slots, 1), client(&slots, 2));
-    assert!(!comes(&mine, 1).await, "two of sixteen are for others");
-    assert!(comes(&other, 1).await);
+    assert!(!gets_slot(&mine, 1).await, "two of sixteen are for others");
+    assert!(gets_slot(&other, 1).await);
     held.pop();
-    assert!(comes(&mine, 1).await);
+    assert!(gets_slot(&mine, 1).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn whoever_has_fewest_gets_the_next_place() {
     let slots = slots_of(4);
-    let mut held = vec![with_place(&slots, 2).await];
+    let mut held = vec![with_slot(&slots, 2).await];
     for _ in 0..3 {
-        held.push(with_place(&slots, 1).await);
+        held.push(with_slot(&slots, 1).await);
     }
     let (greedy, modest) = (client(&slots, 1), client(&slots, 2));
     let frees = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         held.pop();
     };
-    let (greedy, modest, ()) = tokio::join!(comes(&greedy, 3), comes(&modest, 3), frees);
+    let (greedy, modest, ()) = tokio::join!(gets_slot(&greedy, 3), gets_slot(&modest, 3), frees);
     assert_eq!((greedy, modest), (false, true));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_connection_is_ended_for_somebody_who_waits_and_a_busy_one_is_not() {
     let slots = slots_of(2);
-    let (answered, silent) = (with_place(&slots, 1).await, with_place(&slots, 1).await);
-    let _busy = answered.slot.busy();
+    let (answered, silent) = (with_slot(&slots, 1).await, with_slot(&slots, 1).await);
+    let _busy = answered.slot.mark_busy();
     let waits = client(&slots, 1);
     // In the daemon, closing a connection frees its slot because the connection's task ends.
     let task = async {
         silent.tcp.socket().readable().await.unwrap();
         drop(silent);
     };
-    let (came, ()) = tokio::join!(comes(&waits, 60), async {
-        tokio::time::sleep(HOLD * 2).await;
+    let (came, ()) = tokio::join!(gets_slot(&waits, 60), async {
+        tokio::time::sleep(MIN_IDLE * 2).await;
         task.await;
     });
     assert!(came);
@@ -101,7 +101,7 @@ async fn task_of(client: ClientSockets) {
 /// Accepts `count` connections of one user that send nothing, each as soon as there is room.
 async fn flood(slots: &Slots, tasks: &mut JoinSet<()>, count: usize) {
     for _ in 0..count {
-        slots.room().await;
+        slots.wait_for_room().await;
         tasks.spawn(task_of(client(slots, 1)));
     }
 }
@@ -116,57 +116,68 @@ async fn a_flood_of_silent_connections_delays_the_next_client_by_seconds_and_not
     let start = Instant::now();
     flood(&slots, &mut tasks, 64).await;
     assert_eq!(start.elapsed(), Duration::ZERO, "there is room for these");
-    assert!(timeout(HOLD_UNREAD / 2, slots.room()).await.is_err());
+    assert!(
+        timeout(MIN_AGE_UNREAD / 2, slots.wait_for_room())
+            .await
+            .is_err()
+    );
     // Five times as many as are accepted: half of them are closed at a time.
     flood(&slots, &mut tasks, 4 * 64).await;
-    slots.room().await;
-    assert!(start.elapsed() < HOLD_UNREAD * 10, "{:?}", start.elapsed());
+    slots.wait_for_room().await;
+    assert!(
+        start.elapsed() < MIN_AGE_UNREAD * 10,
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_client_with_most_silent_connections_loses_them_first() {
     let slots = slots_of(64);
     let others = [client(&slots, 2), client(&slots, 3)];
-    let many: Vec<_> = (2..FEWEST_UNREAD).map(|_| client(&slots, 1)).collect();
-    assert!(timeout(HOLD_UNREAD * 2, slots.room()).await.is_err());
-    let ended = |one: &ClientSockets| one.tcp.socket().try_read(&mut [0]).is_ok();
-    assert_eq!(
-        many.iter().filter(|one| ended(one)).count(),
-        FEWEST_UNREAD / 2
+    let many: Vec<_> = (2..MIN_UNREAD).map(|_| client(&slots, 1)).collect();
+    assert!(
+        timeout(MIN_AGE_UNREAD * 2, slots.wait_for_room())
+            .await
+            .is_err()
     );
+    let ended = |one: &ClientSockets| one.tcp.socket().try_read(&mut [0]).is_ok();
+    assert_eq!(many.iter().filter(|one| ended(one)).count(), MIN_UNREAD / 2);
     assert!(!others.iter().any(ended));
 }
 
 #[tokio::test(start_paused = true)]
 async fn connections_that_only_ask_for_pages_make_room_too() {
     let slots = slots_of(64);
-    let clients: Vec<_> = (0..FEWEST_UNREAD).map(|_| client(&slots, 1)).collect();
-    for _ in 0..2 * HOLD_UNREAD.as_millis() / EVICTION_INTERVAL.as_millis() {
-        clients.iter().for_each(|client| drop(client.slot.busy()));
-        let _ = timeout(EVICTION_INTERVAL, slots.room()).await;
+    let clients: Vec<_> = (0..MIN_UNREAD).map(|_| client(&slots, 1)).collect();
+    for _ in 0..2 * MIN_AGE_UNREAD.as_millis() / EVICTION_INTERVAL.as_millis() {
+        clients
+            .iter()
+            .for_each(|client| drop(client.slot.mark_busy()));
+        let _ = timeout(EVICTION_INTERVAL, slots.wait_for_room()).await;
     }
     let table = slots.0.lock();
     let closed = table.connections.values().filter(|one| one.closing);
-    assert_eq!(closed.count(), FEWEST_UNREAD / 2);
+    assert_eq!(closed.count(), MIN_UNREAD / 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_head_that_drips_is_no_request() {
     use std::io::Write as _;
     let slots = slots_of(64);
-    let mut clients: Vec<_> = (0..FEWEST_UNREAD).map(|_| client(&slots, 1)).collect();
-    let looks = 2 * (HOLD_UNREAD.as_millis() / EVICTION_INTERVAL.as_millis());
-    for _ in 0..looks {
+    let mut clients: Vec<_> = (0..MIN_UNREAD).map(|_| client(&slots, 1)).collect();
+    let checks = 2 * (MIN_AGE_UNREAD.as_millis() / EVICTION_INTERVAL.as_millis());
+    for _ in 0..checks {
         for client in &mut clients {
             let _ = client._far.write_all(b"G");
             let _ = client.tcp.socket().readable().await;
             let _ = tokio::io::AsyncReadExt::read(&mut client.tcp, &mut [0; 8]).await;
         }
-        let _ = timeout(EVICTION_INTERVAL, slots.room()).await;
+        let _ = timeout(EVICTION_INTERVAL, slots.wait_for_room()).await;
     }
     let table = slots.0.lock();
     let closed = table.connections.values().filter(|one| one.closing);
-    assert_eq!(closed.count(), FEWEST_UNREAD / 2);
+    assert_eq!(closed.count(), MIN_UNREAD / 2);
 }
 
 #[test]
@@ -175,18 +186,18 @@ fn slots_take_the_descriptors_first_and_what_is_unread_half_of_the_rest() {
         let limits = SlotLimits::within(asked, descriptors);
         (limits.slots, limits.unread)
     };
-    assert_eq!(limits(1024, 0), (1, FEWEST_UNREAD));
-    assert_eq!(limits(1024, 200), (28, FEWEST_UNREAD));
+    assert_eq!(limits(1024, 0), (1, MIN_UNREAD));
+    assert_eq!(limits(1024, 200), (28, MIN_UNREAD));
     assert_eq!(limits(1024, 4032), (1024, 928));
-    assert_eq!(limits(1024, 524_288), (1024, MOST_UNREAD));
-    assert_eq!(limits(0, 524_288), (1, MOST_UNREAD));
+    assert_eq!(limits(1024, 524_288), (1024, MAX_UNREAD));
+    assert_eq!(limits(0, 524_288), (1, MAX_UNREAD));
 }
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_wait_are_not_without_number_and_a_dropped_one_is_forgotten() {
     let slots = slots_of(1);
-    let held = with_place(&slots, 1).await;
-    let own = (0..WAITING_OF_HOLDER).map(|_| client(&slots, 1));
+    let held = with_slot(&slots, 1).await;
+    let own = (0..MAX_WAITING_OF_HOLDER).map(|_| client(&slots, 1));
     let waiting: Vec<ClientSockets> = own.collect();
     let mut takes: Vec<_> = waiting
         .iter()

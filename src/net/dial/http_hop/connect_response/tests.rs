@@ -50,11 +50,11 @@ fn nothing_a_hop_sends_makes_the_codec_panic() {
         }
         bytes.truncate(random.usize(0..=bytes.len()));
         if let Ok(Some(response)) = decode(&bytes) {
-            response.refusal(&bytes[response.length..], str::to_owned);
+            response.explanation(&bytes[response.length..], str::to_owned);
             response.authentication(true);
         }
-        head.wants_more(&bytes);
-        head.refusal(&bytes, str::to_owned);
+        head.needs_more_body(&bytes);
+        head.explanation(&bytes, str::to_owned);
     }
 }
 
@@ -66,11 +66,11 @@ fn the_cause_quotes_a_page_of_squid() {
     let page = "<!DOCTYPE html><html><head><STYLE type=\"text/css\">body { a: b }</STYLE></head>\n<!-- <p>no</p> -->\
                 <body><h1>ERROR</h1><p>Access\u{202e}\x1b[31m Denied &amp;c.</p></body></html>";
     assert_eq!(
-        squid.refusal(page.as_bytes(), str::to_owned),
+        squid.explanation(page.as_bytes(), str::to_owned),
         "Forbidden; X-Squid-Error: ERR_ACCESS_DENIED 0; ERROR; Access[31m Denied &c."
     );
-    assert!(squid.wants_more(page.as_bytes()));
-    assert!(!squid.wants_more(&[b'x'; 999]));
+    assert!(squid.needs_more_body(page.as_bytes()));
+    assert!(!squid.needs_more_body(&[b'x'; 999]));
 }
 
 #[test]
@@ -79,17 +79,17 @@ fn only_text_is_shown_and_not_too_much_of_it() {
         "HTTP/1.1 502 Bad Gateway\nContent-Type: text/plain\nProxy-Status: office; error=dns_error",
     );
     assert_eq!(
-        plain.refusal(&[b'x'; 10_000], str::to_owned),
+        plain.explanation(&[b'x'; 10_000], str::to_owned),
         format!(
             "Bad Gateway; Proxy-Status: office; error=dns_error; {}",
             "x".repeat(300)
         )
     );
-    assert!(!plain.wants_more(&[b'x'; 32 * 1024]));
+    assert!(!plain.needs_more_body(&[b'x'; 32 * 1024]));
     for kind in ["application/json", "text/html\nContent-Encoding: gzip"] {
         let other = response(&format!("HTTP/1.1 503 Busy\nContent-Type: {kind}"));
-        assert_eq!(other.refusal(b"{}", str::to_owned), "Busy");
-        assert!(!other.wants_more(b""));
+        assert_eq!(other.explanation(b"{}", str::to_owned), "Busy");
+        assert!(!other.needs_more_body(b""));
     }
 }
 
@@ -98,7 +98,7 @@ fn a_secret_is_hidden_even_where_the_text_is_cut() {
     let plain =
         response("HTTP/1.1 400 hunter2\nContent-Type: text/plain\nProxy-Status: x; hunter2");
     let body = format!("{}hunter2", "x".repeat(196));
-    let said = plain.refusal(body.as_bytes(), |text| text.replace("hunter2", "***"));
+    let said = plain.explanation(body.as_bytes(), |text| text.replace("hunter2", "***"));
     assert!(!said.contains("hunt"), "{said}");
     assert_eq!(said.matches("***").count(), 3);
 }
@@ -107,10 +107,10 @@ fn a_secret_is_hidden_even_where_the_text_is_cut() {
 fn a_chunked_page_is_shown_without_its_sizes() {
     let head = response("HTTP/1.1 503 \nContent-Type: text/plain\nTransfer-Encoding: chunked");
     let body = b"6\r\nno way\r\n5;x=y\r\n out.\r\n0\r\n\r\n";
-    assert_eq!(head.refusal(body, str::to_owned), "no way out.");
-    assert!(!head.wants_more(body));
-    assert!(head.wants_more(&body[..12]));
-    assert_eq!(head.refusal(&body[..9], str::to_owned), "no way");
+    assert_eq!(head.explanation(body, str::to_owned), "no way out.");
+    assert!(!head.needs_more_body(body));
+    assert!(head.needs_more_body(&body[..12]));
+    assert_eq!(head.explanation(&body[..9], str::to_owned), "no way");
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_407_names_the_schemes_and_what_gitferry_lacks() {
 fn where_a_hop_redirects_to_is_kept() {
     let portal = response("HTTP/1.1 302 Found\nLocation: http://portal.example/why");
     assert_eq!(
-        portal.refusal(b"", str::to_owned),
+        portal.explanation(b"", str::to_owned),
         "Found; Location: http://portal.example/why"
     );
 }

@@ -4,12 +4,12 @@ use super::*;
 
 #[tokio::test]
 async fn a_dead_first_address_is_stepped_over() {
-    let origin = plays(vec![vec![
-        HopBehaviour::Say(BANNER.into()),
+    let origin = play(vec![vec![
+        HopBehaviour::Write(BANNER.into()),
         HopBehaviour::Stay,
     ]])
     .await;
-    let route = overriding("git.example", &[closed().await, origin.address]);
+    let route = overriding("git.example", &[closed_port().await, origin.address]);
     let (result, stages) = dial_as(&Via::Direct, "git.example:22", Scheme::Https, &route).await;
     let mut connection = result.unwrap();
     assert_eq!(connection.peer, origin.address);
@@ -25,7 +25,7 @@ async fn a_dead_first_address_is_stepped_over() {
 
 #[tokio::test]
 async fn a_closed_port_is_refused_on_the_origins_leg() {
-    let address = closed().await;
+    let address = closed_port().await;
     let fault = err(tunnel(&Via::Direct, &address.to_string(), &route()).await);
     assert_eq!(fault.code(), "origin/connecting/refused");
     assert_eq!(fault.peer, Some(address.to_string().into()));
@@ -34,8 +34,8 @@ async fn a_closed_port_is_refused_on_the_origins_leg() {
 
 #[tokio::test]
 async fn a_name_that_the_resolver_refuses_is_unknown() {
-    let target = unaskable();
-    let (result, stages) = dial_to(&Via::Direct, &target, Scheme::Https, &route()).await;
+    let target = invalid_name();
+    let (result, stages) = dial_target(&Via::Direct, &target, Scheme::Https, &route()).await;
     let fault = err(result);
     assert_eq!(fault.code(), "origin/resolving/name-unknown");
     assert!(fault.source.is_some());
@@ -44,7 +44,7 @@ async fn a_name_that_the_resolver_refuses_is_unknown() {
 
 #[tokio::test]
 async fn an_environment_without_a_hop_is_the_direct_way() {
-    let origin = plays(vec![vec![HopBehaviour::Stay]]).await;
+    let origin = play(vec![vec![HopBehaviour::Stay]]).await;
     let via = Via::Environment(Arc::new(Environment::default()));
     let connection = tunnel(&via, &origin.address.to_string(), &route()).await;
     assert_eq!(connection.unwrap().peer, origin.address);
