@@ -112,7 +112,7 @@ fn metrics(forwarder: &Forwarder, exposition: Exposition) -> String {
         Gauge::new(&metrics::REPLAY_BYTES, &["memory"], memory),
         Gauge::new(&metrics::REPLAY_BYTES, &["spool"], spool),
         Gauge::new(&metrics::LOG_LINES, &[], log::lines()),
-        Gauge::new(&metrics::LOG_LINES_DROPPED, &[], log::dropped()),
+        Gauge::new(&metrics::LOG_LINES_DROPPED, &[], log::dropped_lines()),
     ];
     let open = open.iter().map(|((route, upstream), count)| {
         Gauge::new(&metrics::CIRCUITS_OPEN, &[route, upstream], *count)

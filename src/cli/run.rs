@@ -104,7 +104,7 @@ pub(super) fn run(source: &ConfigSource) -> Result<(), Failure> {
         .map_err(|error| Failure::during("cannot start the runtime", error))?;
     let drained = runtime.block_on(serve_until_stopped(source, config))?;
     event::stopped(drained.ended);
-    log::finish();
+    log::flush();
     // A look-up that hangs in the system's resolver must not delay the exit.
     runtime.shutdown_timeout(Duration::from_millis(100));
     Ok(())

@@ -1,4 +1,4 @@
-//! Formats numbers and addresses into a log line. Every transfer writes a dozen of them, and std's formatter is several times slower.
+//! Formats numbers and addresses for a log line. Every transfer writes a dozen of them, and std's formatter is several times slower.
 
 use std::{fmt::Write as _, net::SocketAddr};
 

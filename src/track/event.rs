@@ -31,9 +31,9 @@ pub use stall::StallReported;
 pub(crate) use stall::{LateResponse, ResponseAwaited, SmallSegmentsHelped, StallPhase};
 pub(crate) use transfer::TransferEnded;
 
-/// An event: written to the log and counted in one place.
+/// An event that is written to the log and counted in one place.
 pub(crate) trait LogEvent {
-    /// Writes and counts it.
+    /// Writes and counts the event.
     fn emit(&self, metrics: &Metrics);
 }
 
@@ -41,14 +41,14 @@ pub(crate) trait LogEvent {
 pub(crate) type EventText = Cow<'static, str>;
 
 documented! {
-/// Whose event it is: the fields that every line of a transfer begins with.
+/// The transfer of an event: the first fields of each of its lines.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Subject {
     /// The transfer's number.
     pub id: u64,
-    /// The host asked for.
+    /// The requested host.
     pub host: Arc<str>,
-    /// The port asked for.
+    /// The requested port.
     pub port: u16,
     /// The route's name.
     pub route: Arc<str>,
@@ -56,7 +56,7 @@ pub(crate) struct Subject {
     pub upstream: Option<Arc<str>>,
     /// The upstream that is not used because its circuit is open.
     pub avoided: Option<String>,
-    /// For how long that circuit has been open, and why.
+    /// How long that circuit has been open, and why.
     pub circuit: Option<String>,
 }
 }

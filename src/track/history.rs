@@ -1,4 +1,4 @@
-//! The last finished transfers, and the totals of each route per day. Bounded, and kept over restarts ([`mod@file`]).
+//! The last finished transfers, and the totals of each route per day. Both are bounded and survive a restart ([`mod@file`]).
 
 pub(crate) mod file;
 pub(crate) mod lines;
@@ -22,13 +22,13 @@ use crate::model::fields::documented;
 use crate::model::resource;
 use totals::{DayTotal, Totals};
 
-/// How many finished transfers are kept.
+/// The number of finished transfers that are kept.
 pub(crate) const KEPT: usize = 1000;
 /// The longest path that is kept, in characters.
 const LONGEST_PATH: usize = 300;
 
 documented! {
-/// A finished transfer with everything that is known about it.
+/// A finished transfer with all its details.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Finished {
     /// The number of the transfer, as in the log.
@@ -39,7 +39,7 @@ pub(crate) struct Finished {
     /// When it ended.
     #[serde(with = "instant_text")]
     pub ended: SystemTime,
-    /// How it came in: `intercept`, `tunnel`, `absolute`, `reverse`, or `unknown` where no request could be read.
+    /// The front: `intercept`, `tunnel`, `absolute`, `reverse`, or `unknown` where no request could be read.
     pub front: EventText,
     /// The client's address.
     pub client: SocketAddr,
@@ -47,13 +47,13 @@ pub(crate) struct Finished {
     pub agent: Option<Arc<str>>,
     /// `CONNECT`, `GET`, …
     pub method: EventText,
-    /// The host asked for.
+    /// The requested host.
     pub host: Arc<str>,
-    /// The port asked for.
+    /// The requested port.
     pub port: u16,
     /// Path and query, without secrets.
     pub path: Arc<str>,
-    /// What it was about, in the words of git and git-lfs: `me/model push`, `LFS 4d7a214614`.
+    /// The request in the terms of git and git-lfs: `me/model push`, `LFS 4d7a214614`.
     #[serde(default)]
     pub what: Arc<str>,
     /// The route's name.
@@ -62,11 +62,11 @@ pub(crate) struct Finished {
     pub upstream: Option<Arc<str>>,
     /// The TCP peer of the last attempt.
     pub peer: Option<SocketAddr>,
-    /// Attempts in all.
+    /// The number of attempts.
     pub attempts: u32,
     /// True where the connection had carried an earlier request.
     pub reused: bool,
-    /// The status that the client was answered with.
+    /// The status of the response to the client.
     pub status: Option<u16>,
     /// `answered`, `closed`, or a fault's code.
     pub result: EventText,
@@ -89,7 +89,7 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
-    /// Made from the closing line and the data that is in no line.
+    /// Built from the closing line and the data that no line contains.
     pub(crate) fn new(
         event: TransferEnded,
         times: (SystemTime, SystemTime),
@@ -133,7 +133,7 @@ impl Finished {
         self.method == "PUT" || self.path.contains("git-receive-pack")
     }
 
-    /// What rescued it: it met faults, and still ended as its client wanted.
+    /// The rescues of a transfer that met faults and still succeeded.
     pub(crate) fn rescues(&self) -> &[Rescue] {
         if self.failed || self.refused {
             return &[];
@@ -147,7 +147,7 @@ impl Finished {
     }
 }
 
-/// Finished transfers and totals. The lock is held only for a moment.
+/// Finished transfers and totals. Callers hold the lock only for a moment.
 #[derive(Debug, Default)]
 pub(crate) struct History(Mutex<HistoryData>);
 
@@ -249,7 +249,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_last_thousand_transfers_are_kept_and_found_and_a_long_path_is_cut() {
+    fn the_last_1000_transfers_are_kept_and_a_long_path_is_cut() {
         let history = History::default();
         for id in 1..=1500 {
             let mut finished = finished(id);

@@ -1,4 +1,4 @@
-//! Records about transfers: the last faults and stalls, refusals, counters, and finished transfers.
+//! The records about transfers: the last faults and stalls, refusals, counters, and finished transfers.
 
 use std::{
     collections::VecDeque,
@@ -6,21 +6,21 @@ use std::{
     time::SystemTime,
 };
 
+use tokio::time::Instant;
+
 use super::{
     event::{FaultOccurred, LogEvent, RequestsRefused, StallReported, TransferEnded},
     history::{Finished, History},
     metrics::{self, Metrics},
     timeline::Timeline,
 };
-use tokio::time::Instant;
-
 use crate::model::{
     refusals::{RefusalCount, Refusals},
     siblings::Siblings,
 };
 
-/// How many faults, and how many stalls, the status page shows.
-const FAULTS: usize = 50;
+/// The number of faults that are kept, and of stalls.
+const KEPT: usize = 50;
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -71,7 +71,7 @@ impl Ledger {
         #[cfg(any(test, feature = "testing"))]
         self.observer.record(&fault);
         let mut faults = lock(&self.faults);
-        if faults.len() >= FAULTS {
+        if faults.len() >= KEPT {
             faults.pop_front();
         }
         faults.push_back(fault);
@@ -82,7 +82,7 @@ impl Ledger {
         event.emit(&self.metrics);
     }
 
-    /// The last outcomes of the two halves of a site.
+    /// The last outcomes of main sites and their storage.
     pub(super) fn siblings(&self) -> &Siblings {
         &self.siblings
     }
@@ -93,7 +93,7 @@ impl Ledger {
         self.observer.record(&stall);
         let mut stalls = lock(&self.stalls);
         stalls.retain(|earlier| earlier.subject.id != stall.subject.id || earlier.phase.is_end());
-        if stalls.len() >= FAULTS {
+        if stalls.len() >= KEPT {
             stalls.pop_front();
         }
         stalls.push_back(stall);

@@ -1,7 +1,7 @@
 //! The destination and format of log lines: one line per transfer for people, logfmt or JSON for programs, on stderr.
 //!
-//! Below warn only gitferry's own events are logged, because at debug HTTP libraries print headers. [`writer`] does the writing, so a
-//! blocked reader delays nothing.
+//! Below warn only gitferry's own events are logged, because HTTP libraries print headers at debug. [`writer`] writes in a thread of its
+//! own, so that a blocked reader of the log delays nothing.
 
 mod line;
 mod people;
@@ -30,9 +30,9 @@ pub(crate) use line::LogLine;
 pub(crate) use people::People;
 use writer::Writer;
 
-/// The settings that a reload changes.
+/// The level and the format, which a reload may change.
 static LEVEL: AtomicU8 = AtomicU8::new(LogLevel::Info as u8);
-static FORMAT: AtomicU8 = AtomicU8::new(0);
+static FORMAT: AtomicU8 = AtomicU8::new(LogFormat::Logfmt as u8);
 static WRITER: OnceLock<Writer> = OnceLock::new();
 static RENDERER: OnceLock<Renderer> = OnceLock::new();
 
@@ -44,12 +44,11 @@ pub(crate) fn init(log: Log) -> io::Result<()> {
     LEVEL.store(log.level as u8, Ordering::Relaxed);
     let terminal = io::stderr().is_terminal();
     let format = match log.format {
-        LogFormat::Auto if terminal => 1,
-        LogFormat::People => 1,
-        LogFormat::Json => 2,
-        LogFormat::Auto | LogFormat::Logfmt => 0,
+        LogFormat::Auto if terminal => LogFormat::People,
+        LogFormat::Auto => LogFormat::Logfmt,
+        format => format,
     };
-    FORMAT.store(format, Ordering::Relaxed);
+    FORMAT.store(format as u8, Ordering::Relaxed);
     if WRITER.get().is_some() {
         tracing::callsite::rebuild_interest_cache();
         return Ok(());
@@ -62,28 +61,28 @@ pub(crate) fn init(log: Log) -> io::Result<()> {
     let writer = Writer::to_stderr(dropped_line)?;
     let writer = WRITER.get_or_init(|| writer);
     // A test's own subscriber stays in place.
-    let _ = set_global_default(LineLayer { writer, renderer });
+    let _ = set_global_default(LineSubscriber { writer, renderer });
     Ok(())
 }
 
-/// Waits until queued lines are written, for half a second at most.
-pub(crate) fn finish() {
+/// Waits until queued lines are written, for [`LAST_LINES`] at most.
+pub(crate) fn flush() {
     if let Some(writer) = WRITER.get() {
         writer.flush(LAST_LINES);
     }
 }
 
-/// Lines that were queued for the log's reader.
+/// The number of lines that were queued for the log's reader.
 pub(crate) fn lines() -> u64 {
     WRITER.get().map_or(0, Writer::queued)
 }
 
-/// Lines that were dropped because the log's reader was blocked.
-pub(crate) fn dropped() -> u64 {
+/// The number of lines that were dropped because the log's reader was blocked.
+pub(crate) fn dropped_lines() -> u64 {
     WRITER.get().map_or(0, Writer::lost)
 }
 
-/// gitferry's own events at the configured level; only warnings and errors of other crates.
+/// True for gitferry's own events up to the configured level, and for warnings and errors of other crates.
 fn is_wanted(metadata: &Metadata<'_>) -> bool {
     let own = metadata.target().split("::").next() == Some("gitferry");
     let rank = match *metadata.level() {
@@ -94,11 +93,15 @@ fn is_wanted(metadata: &Metadata<'_>) -> bool {
         _ => LogLevel::Trace,
     } as u8;
     let limit = LEVEL.load(Ordering::Relaxed);
-    metadata.is_event() && rank <= if own { limit } else { limit.min(1) }
+    let limit = match own {
+        true => limit,
+        false => limit.min(LogLevel::Warn as u8),
+    };
+    metadata.is_event() && rank <= limit
 }
 
 /// Writes one line per event.
-struct LineLayer {
+struct LineSubscriber {
     writer: &'static Writer,
     renderer: &'static Renderer,
 }
@@ -110,15 +113,17 @@ struct Renderer {
 
 impl Renderer {
     fn render(&self, line: &LogLine) -> String {
+        const PEOPLE: u8 = LogFormat::People as u8;
+        const JSON: u8 = LogFormat::Json as u8;
         match FORMAT.load(Ordering::Relaxed) {
-            0 => line.logfmt(self.colours),
-            1 => self.people.render(line, people::columns()),
-            _ => line.json(),
+            PEOPLE => self.people.render(line, people::columns()),
+            JSON => line.json(),
+            _ => line.logfmt(self.colours),
         }
     }
 }
 
-impl Subscriber for LineLayer {
+impl Subscriber for LineSubscriber {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         if is_wanted(metadata) {
             Interest::always()
@@ -136,7 +141,7 @@ impl Subscriber for LineLayer {
         self.writer.write(self.renderer.render(&line));
     }
 
-    // Spans are disabled, so these are never called for a span that matters.
+    // `is_wanted` disables all spans, so the methods below have nothing to do.
     fn new_span(&self, _: &Attributes<'_>) -> Id {
         Id::from_u64(1)
     }

@@ -1,10 +1,10 @@
 //! Counters and histograms, in the text format 0.0.4 of Prometheus or as OpenMetrics 1.0.
 //!
-//! A metric needs its entry in [`METRICS`] and the line in the event that counts it. Own code, because `prometheus-client` writes only
-//! OpenMetrics, where the family of a counter is named without `_total`; format 0.0.4 does not support that.
+//! A metric needs its entry in [`METRICS`] and the line in the event that counts it. `prometheus-client` cannot replace this module: it
+//! writes only OpenMetrics, where the family of a counter is named without `_total`, and format 0.0.4 does not support that.
 //!
-//! Labels are bounded: routes and upstreams come from the config, codes and verdicts from tables. Beyond [`SERIES`] label sets, a metric
-//! counts the rest as `(others)`.
+//! The number of label sets is bounded: routes and upstreams come from the config, codes and verdicts from tables. Beyond [`SERIES`] label
+//! sets, a metric counts the rest as `(others)`.
 
 mod exposition;
 
@@ -13,14 +13,13 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use crate::model::named::named;
 pub use exposition::Exposition;
 use exposition::braces;
 
-/// The most label sets of one metric.
+/// The largest number of label sets of one metric.
 const SERIES: usize = 500;
 const OTHERS: &str = "(others)";
-
-use crate::model::named::named;
 
 named! {
 /// The type of a metric.
@@ -96,10 +95,10 @@ const BUCKETS: [f64; 12] = [
 #[derive(Debug, Default)]
 pub struct Metrics(Mutex<Families>);
 
-/// By the index in [`METRICS`], as far as they were counted.
+/// By the index in [`METRICS`]; empty before the first count.
 type Families = Vec<Series>;
 
-/// The label sets of one metric, in order; a look-up allocates no label set.
+/// The label sets of one metric, sorted, so that a look-up allocates no label set.
 #[derive(Debug, Default)]
 struct Series(Vec<(Box<[Box<str>]>, SeriesValue)>);
 
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_has_its_old_name_as_text_and_its_family_in_open_metrics() {
+    fn a_counters_family_is_its_name_in_text_and_without_total_in_open_metrics() {
         let text = filled().render(Exposition::Text, &[Gauge::new(&TRANSFERS_RUNNING, &[], 3)]);
         assert!(
             text.contains("# TYPE gitferry_faults_total counter\n"),
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_histogram_counts_up_to_each_bound() {
+    fn the_buckets_of_a_histogram_are_cumulative() {
         let text = filled().render(Exposition::Text, &[]);
         for line in [
             "gitferry_stage_seconds_bucket{route=\"main\",stage=\"connecting\",le=\"0.005\"} 1\n",
@@ -301,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_bounded() {
+    fn the_number_of_label_sets_is_bounded() {
         let metrics = Metrics::default();
         for code in 0..10_000 {
             metrics.count(&FAULTS, &["main", &code.to_string()]);
@@ -318,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn the_format_follows_accept() {
+    fn accept_selects_the_format() {
         for (accept, expected) in [
             ("", Exposition::Text),
             ("*/*", Exposition::Text),

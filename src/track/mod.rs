@@ -1,6 +1,6 @@
-//! The running transfers with their stages and bytes, and the only module that writes log lines and counters.
+//! The running and the finished transfers, the log and the metrics. No other module writes log lines or counts.
 //!
-//! One struct per event writes the log line and the counter, so that the two agree. Paths are redacted where they are captured, so no
+//! One struct per event writes the log line and the counter, so that the two agree. Paths are redacted where they are captured, so that no
 //! secret reaches the log.
 
 mod digits;

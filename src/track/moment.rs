@@ -1,4 +1,4 @@
-//! Points in time as text, in UTC: as the log writes them, and for people.
+//! Points in time as text, in UTC: in the format of the log, and for people.
 
 use std::time::SystemTime;
 
@@ -22,7 +22,7 @@ pub(crate) fn logged(at: SystemTime) -> String {
     text
 }
 
-/// The same, appended to `line`. Written by hand: every line has one, and a format description costs ten times as much.
+/// Appends the same to `line`. It does not use [`LOGGED`]: every line has a time, and a format description is ten times as slow.
 pub(crate) fn log(line: &mut String, at: SystemTime) {
     let at = OffsetDateTime::from(at);
     let (year, month, day) = at.to_calendar_date();
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_read_as_it_was_written() {
+    fn a_logged_time_can_be_parsed_again() {
         for (millis, text) in [
             (0, "1970-01-01T00:00:00.000Z"),
             (951_782_400_007, "2000-02-29T00:00:00.007Z"),

@@ -1,4 +1,4 @@
-//! Faults, stalls and ends of transfers as values, for tests (feature `testing`). A release build does not contain it.
+//! A subscription to faults, stalls and ends of transfers, for tests (feature `testing`). A release build does not contain it.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -19,7 +19,7 @@ pub struct FaultSeen {
     pub stage: String,
     /// What went wrong.
     pub kind: String,
-    /// The attempt of the transfer.
+    /// The number of the attempt.
     pub attempt: u32,
     /// `again`, `next-upstream` or `give-up`.
     pub next: String,
@@ -31,7 +31,7 @@ pub struct FaultSeen {
     pub advice: Option<String>,
 }
 
-/// A line of a stall.
+/// A phase of a stall.
 #[derive(Clone, Debug)]
 pub struct StallSeen {
     /// The requested host.
@@ -57,7 +57,7 @@ pub struct EndSeen {
     pub status: Option<u16>,
     /// `answered`, `closed`, or a fault's code.
     pub result: String,
-    /// Attempts in all.
+    /// The number of attempts.
     pub attempts: u32,
     /// True where an open circuit made it use another upstream.
     pub rerouted: bool,
@@ -78,7 +78,7 @@ pub enum Observation {
     Ended(EndSeen),
 }
 
-/// All events since the subscription, in order. Clones share it.
+/// All events since the subscription, in order. Clones share the list.
 #[derive(Clone, Debug, Default)]
 pub struct Events(Arc<EventLog>);
 

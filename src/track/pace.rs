@@ -4,11 +4,11 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-/// How many samples are kept, one a second at most.
+/// The number of samples that are kept, at most one a second.
 const SAMPLES: usize = 60;
-/// The shortest time that a sample covers: a transfer can be checked more often.
+/// The shortest time that a sample covers; a transfer may be checked more often.
 const GRAIN: Duration = Duration::from_millis(900);
-/// How many of the last samples the time left is estimated from.
+/// The number of samples from which the remaining time is estimated.
 const RECENT: usize = 5;
 
 /// The rate of one transfer, sampled by the watchdog, and by the status of an idle tunnel.
@@ -36,13 +36,13 @@ impl RateSampler {
         (self.up, self.down) = (rate(up, last_up), rate(down, last_down));
         self.last = Some((now, up, down));
         let both = self.up.saturating_add(self.down);
-        // Idle tunnels keep no samples; there may be thousands.
+        // There may be thousands of idle tunnels, so they keep no samples.
         if both == 0 && self.samples.iter().all(|sample| *sample == 0) {
             self.samples = VecDeque::new();
             return;
         }
         let both = u32::try_from(both).unwrap_or(u32::MAX);
-        // One for each second since the last, where that is longer.
+        // One sample for each second since the last check.
         for _ in 0..passed.as_secs().clamp(1, SAMPLES as u64) {
             if self.samples.len() >= SAMPLES {
                 self.samples.pop_front();
@@ -51,12 +51,12 @@ impl RateSampler {
         }
     }
 
-    /// Bytes per second from the client and to it, at the last check.
+    /// The rates from the client and to it at the last check, in bytes per second.
     pub(super) fn rates(&self) -> (u64, u64) {
         (self.up, self.down)
     }
 
-    /// The time in which `bytes` more move at the pace of the last seconds, in milliseconds; `None` where nothing moves.
+    /// The time in milliseconds that `bytes` more take at the rate of the last seconds; `None` where nothing moves.
     pub(super) fn time_for(&self, bytes: u64) -> Option<u64> {
         let recent = self.samples.iter().rev().take(RECENT);
         let count = recent.len() as u64;
@@ -64,7 +64,7 @@ impl RateSampler {
         bytes.saturating_mul(1000 * count).checked_div(sum)
     }
 
-    /// Bytes per second in both directions over the last minute, the oldest first.
+    /// The rates of the last minute in bytes per second, both directions together, the oldest first.
     pub(super) fn samples(&self) -> Vec<u32> {
         self.samples.iter().copied().collect()
     }
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_is_what_moved_since_the_look_before_and_an_idle_tunnel_keeps_no_samples() {
+    fn a_rate_covers_the_time_since_the_last_check_and_an_idle_tunnel_keeps_no_samples() {
         let begin = Instant::now();
         let mut pace = RateSampler::default();
         pace.observe(begin, 0, 0);
@@ -89,7 +89,7 @@ mod tests {
         pace.observe(begin + Duration::from_millis(3100), 9000, 9000);
         assert_eq!(pace.rates(), (2000, 1000));
         assert_eq!(pace.time_for(6000), Some(2000));
-        // Nobody looked for a while.
+        // Ten seconds without a check.
         pace.observe(begin + Duration::from_secs(13), 9000, 9000);
         assert_eq!(pace.samples(), [vec![3000; 2], vec![1200; 10]].concat());
         for second in 14..100 {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_left_follows_the_last_seconds() {
+    fn the_remaining_time_follows_the_rate_of_the_last_seconds() {
         let begin = Instant::now();
         let mut pace = RateSampler::default();
         let at = |second: u64| begin + Duration::from_secs(second);

@@ -1,4 +1,4 @@
-//! Redacts paths, queries and free text, and escapes control characters, so that no log line can be forged.
+//! Redacts paths, queries and free text, and escapes control characters, so that nobody can forge a log line.
 
 use std::borrow::Cow;
 
@@ -39,7 +39,7 @@ const TOKENS: &[&str] = &[
 /// The first bytes of [`TOKENS`], and of `://`.
 #[expect(
     clippy::indexing_slicing,
-    reason = "a byte is a place among 256, and the compiler does it"
+    reason = "a byte is below 256, and the compiler evaluates it"
 )]
 const FIRST_BYTES: [bool; 256] = {
     let mut first = [false; 256];
@@ -92,7 +92,7 @@ pub(crate) fn text(text: &str) -> String {
     safe
 }
 
-/// True where `text` has nothing to redact or escape, as in most requests; one pass finds that out.
+/// True where `text` has nothing to redact or escape, as in most requests.
 pub(super) fn is_plain(text: &str) -> bool {
     let bytes = text.as_bytes();
     let begins = |(at, byte): (usize, &u8)| {
@@ -105,7 +105,7 @@ pub(super) fn is_plain(text: &str) -> bool {
     bytes.iter().all(|byte| matches!(byte, b' '..=b'~')) && !bytes.iter().enumerate().any(begins)
 }
 
-/// True where something in `text` looks like a vendor's token, or like a JWT (`eyJ….….…`).
+/// True where `text` contains what looks like a vendor's token or a JWT (`eyJ….….…`).
 pub(crate) fn has_token(text: &str) -> bool {
     TOKENS.iter().any(|token| {
         text.match_indices(token).any(|(at, _)| {
@@ -163,8 +163,8 @@ fn redact_word(word: &str) -> String {
     }
 }
 
-/// True for characters that a terminal interprets instead of showing: control characters, and marks that change the direction of a line or
-/// have no width (Unicode Standard Annex 9, section 2).
+/// True for characters that a terminal does not show: control characters, and marks that change the direction of a line or have no width
+/// (Unicode Standard Annex 9, section 2).
 pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -173,7 +173,7 @@ pub(crate) fn is_hidden(c: char) -> bool {
         )
 }
 
-/// `text` with such characters escaped.
+/// `text` with hidden characters escaped.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return text.into();
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_planted_secret_survives() {
+    fn secrets_in_paths_queries_urls_and_texts_are_redacted() {
         for (planted, shown) in [
             (
                 "/b/oid?X-Amz-Signature=SECRET&X-Amz-Credential=SECRET",
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_can_be_forged() {
+    fn control_characters_are_escaped() {
         assert_eq!(
             text("a\r\nfault code=x\u{1b}[31m"),
             "a\\r\\nfault code=x\\u{1b}[31m"

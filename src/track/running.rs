@@ -1,6 +1,6 @@
-//! The running transfers, and when the watchdog checks them next. Generic: it knows nothing about transfers.
+//! The running transfers, and the time of the watchdog's next check. Generic over what it checks.
 //!
-//! A transfer that rests is not checked with the others: the watchdog's next tick depends only on those that are awake.
+//! Idle tunnels rest: the watchdog checks them only every [`REST`], and its ticks depend only on the transfers that are awake.
 
 use std::{
     collections::BTreeMap,
@@ -20,18 +20,19 @@ use crate::{
 const SLOW: Duration = Duration::from_secs(1);
 const FAST: Duration = Duration::from_millis(50);
 
-/// The time between two checks of those that rest. The kernel probes an idle connection as often, and only a check shows whether the peer
-/// answered.
+/// The time between two checks of a resting transfer. The kernel probes an idle connection as often, and only a check shows whether the
+/// peer answered.
 pub(super) const REST: Duration = Duration::from_secs(30);
 
-/// How long after the last check free memory is returned to the system. An idle thread for blocking calls ends after ten seconds.
+/// When free memory is returned to the system: at the end of the last transfer, and again when the idle threads for blocking calls have
+/// ended, which takes ten seconds.
 const GIVE_BACK: [Duration; 2] = [Duration::ZERO, Duration::from_secs(12)];
 
 /// What the watchdog checks.
 pub(super) trait Watched {
     /// Checks it once and reports the result. Returns the time of the next check.
     fn examine(&self, now: Instant) -> Instant;
-    /// True where it needs no further check until [`RunningTransfers::wake`], but for the rare one of [`REST`].
+    /// True while it rests: until [`RunningTransfers::wake`] it is checked only every [`REST`].
     fn rests(&self) -> bool;
 }
 
@@ -108,14 +109,14 @@ impl<T: Watched> RunningTransfers<T> {
     /// Ends the rest of a transfer: it is checked within `tick`.
     pub(super) fn wake(&self, id: u64, tick: Duration) {
         let mut list = self.list();
-        // One that is being checked just now may not be listed as resting yet.
+        // A transfer that is being checked now may not be listed as resting yet.
         if let Some(weak) = list.resting.remove(&id) {
             list.awake.insert(id, weak);
         }
         self.check_by(&mut list, Instant::now() + tick);
     }
 
-    /// Brings the next check forward: another route may have shorter limits, or all others rest.
+    /// Makes the next check at `first` or earlier: another route may have shorter limits, or all other transfers rest.
     fn check_by(&self, list: &mut TransferList<T>, first: Instant) {
         if list.next_check.is_some_and(|next| first < next) {
             list.next_check = Some(first);
@@ -133,12 +134,12 @@ impl<T: Watched> RunningTransfers<T> {
         }
     }
 
-    /// All of them, the oldest first.
+    /// All transfers, the oldest first.
     pub(super) fn all(&self) -> Vec<Arc<T>> {
         self.after(0, usize::MAX)
     }
 
-    /// How many run.
+    /// The number of running transfers.
     pub(super) fn count(&self) -> usize {
         let list = self.list();
         list.awake.len() + list.resting.len()
@@ -164,14 +165,14 @@ impl<T: Watched> RunningTransfers<T> {
         found?.upgrade()
     }
 
-    /// How many are awake, and how many rest.
+    /// The numbers of transfers that are awake and that rest.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn awake_and_resting(&self) -> (usize, usize) {
         let list = self.list();
         (list.awake.len(), list.resting.len())
     }
 
-    /// Numbers continue after `last`.
+    /// Lets the transfer numbers continue after `last`.
     pub(super) fn continue_after(&self, last: u64) {
         let mut list = self.list();
         list.last_id = list.last_id.max(last);
@@ -197,7 +198,7 @@ impl<T: Watched> RunningTransfers<T> {
                 true => (awake, resting),
                 false => (resting, awake),
             };
-            // One that was dropped during the checks is in neither list.
+            // A transfer that was dropped during the checks is in neither list.
             if let Some(weak) = from.remove(&id) {
                 to.insert(id, weak);
             }

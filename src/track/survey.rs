@@ -1,19 +1,19 @@
-//! The order and the upstreams of running transfers. There may be thousands, so that an overview describes only those that it shows.
+//! The order and the upstreams of running transfers. There may be thousands of them, so an overview describes only those that it shows.
 
 use std::{cmp::Reverse, sync::Arc};
 
-/// Why a transfer is shown before others.
+/// The activity of a transfer, in the order in which an overview shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Activity {
     /// Nothing moves although something should.
     Stalled,
     /// It moved within the last second.
     Moving,
-    /// It waits.
+    /// It moved nothing within the last second, and is not stalled.
     Still,
 }
 
-/// The numbers of `count` transfers that are shown first.
+/// The numbers of the first `count` transfers by activity, then by age.
 pub(super) fn first(mut all: Vec<(Activity, Reverse<u64>)>, count: usize) -> Vec<u64> {
     if count < all.len() {
         all.select_nth_unstable(count);
@@ -23,7 +23,7 @@ pub(super) fn first(mut all: Vec<(Activity, Reverse<u64>)>, count: usize) -> Vec
     all.into_iter().map(|(_, Reverse(id))| id).collect()
 }
 
-/// The transfers that run over each upstream.
+/// The number of transfers that run over each upstream.
 #[derive(Debug, Default)]
 pub(crate) struct UpstreamLoads(Vec<UpstreamLoad>);
 
@@ -54,14 +54,14 @@ impl UpstreamLoads {
         }
     }
 
-    /// How many run over `upstream` of `route`, and how many of these are stalled.
+    /// The number of transfers over `upstream` of `route`, and the number of these that are stalled.
     pub(crate) fn of(&self, route: &str, upstream: &str) -> (usize, usize) {
         let same = |it: &&UpstreamLoad| *it.route == *route && *it.upstream == *upstream;
         let load = self.0.iter().find(same);
         load.map_or((0, 0), |it| (it.running, it.stalled))
     }
 
-    /// How many are stalled.
+    /// The number of stalled transfers.
     pub(crate) fn stalled(&self) -> usize {
         self.0.iter().map(|it| it.stalled).sum()
     }

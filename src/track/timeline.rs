@@ -1,5 +1,4 @@
-//! The events of one transfer: its stages in order, its attempts with their faults, its stalls. Bounded, for running and for finished
-//! transfers.
+//! The events of one running or finished transfer: its stages in order, its attempts with their faults, its stalls. Each list is bounded.
 
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
@@ -9,13 +8,13 @@ use crate::model::fields::documented;
 use crate::model::named::named;
 use crate::model::{Stage, attempts::Next};
 
-/// How many stages are kept; beyond it, the oldest after the first [`KEPT_FIRST`] are dropped.
+/// The number of stages that are kept. Beyond it, the oldest after the first [`KEPT_FIRST`] are dropped.
 const STEPS: usize = 64;
-/// How many attempts, and how many stalls, are kept.
+/// The number of attempts that are kept, and of stalls.
 const ATTEMPTS: usize = 16;
-/// How many connections of a download in segments are kept.
+/// The number of connections of a download in segments that are kept.
 const SEGMENTS: usize = 32;
-/// How many of the first entries are never dropped.
+/// The number of first entries that are never dropped.
 const KEPT_FIRST: usize = 4;
 
 documented! {
@@ -42,9 +41,9 @@ documented! {
 /// A connection that fetches, or has fetched, later ranges of a download.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Segment {
-    /// Its congestion control, where the system says.
+    /// Its congestion control, where the system reports it.
     pub congestion: Option<String>,
-    /// Bytes that it has brought.
+    /// Bytes that it has received.
     pub received: u64,
 }
 }
@@ -55,7 +54,7 @@ documented! {
 pub(crate) struct Step {
     /// The stage.
     pub stage: Stage,
-    /// Milliseconds from the begin of the transfer to the begin of the stage.
+    /// Milliseconds from the beginning of the transfer to the beginning of the stage.
     pub at_ms: u64,
     /// The attempt it belongs to; 0 before the first one.
     pub attempt: u32,
@@ -68,7 +67,7 @@ documented! {
 pub(crate) struct Attempt {
     /// Its number, from 1 over all upstreams; 0 for a fault before the first attempt.
     pub attempt: u32,
-    /// Milliseconds from the begin of the transfer.
+    /// Milliseconds since the beginning of the transfer.
     pub at_ms: u64,
     /// The upstream's label.
     pub upstream: Option<Arc<str>>,
@@ -87,11 +86,11 @@ documented! {
 pub(crate) struct FaultNote {
     /// `leg/stage/kind`.
     pub code: String,
-    /// Milliseconds from the begin of the transfer.
+    /// Milliseconds since the beginning of the transfer.
     pub at_ms: u64,
-    /// What happened, in the words of the system or the peer.
+    /// What happened, as the system or the peer reports it.
     pub cause: String,
-    /// What was done about it.
+    /// What gitferry did next.
     pub next: String,
     /// What the user can do about it.
     pub advice: Option<String>,
@@ -111,11 +110,11 @@ pub(crate) struct Stalled {
     pub leg: String,
     /// The stage in which it stalled.
     pub stage: String,
-    /// For how long nothing moved, in milliseconds.
+    /// How long nothing moved, in milliseconds.
     pub idle_ms: u64,
     /// True where it is over.
     pub over: bool,
-    /// The facts, in words.
+    /// The evidence as text.
     pub evidence: String,
     /// What the user can do about it.
     pub advice: String,
@@ -194,7 +193,7 @@ impl Timeline {
         }
     }
 
-    /// Records the rescue that follows from `next`, or from a body that is sent again or resumed.
+    /// Records the rescue by `next`, and the one by a body that is sent again (`replay`) or resumed.
     pub(crate) fn rescue(&mut self, next: &Next, by_body: Option<&'static str>) {
         let by_next = match (next, by_body) {
             (Next::GiveUp, _) => return,
@@ -235,7 +234,7 @@ fn push<T>(list: &mut Vec<T>, item: T, limit: usize) {
     list.push(item);
 }
 
-/// A point in time as the log writes it.
+/// A point in time in the format of the log.
 pub(crate) mod instant_text {
     use std::time::SystemTime;
 
@@ -263,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transfer_with_a_thousand_attempts_keeps_its_first_and_its_last_ones() {
+    fn a_transfer_with_1000_attempts_keeps_the_first_and_the_last_ones() {
         let mut timeline = Timeline::default();
         for attempt in 1..=1000 {
             timeline.attempt("direct".into(), attempt, u64::from(attempt) * 10);
@@ -276,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_without_any_time_is_left_out() {
+    fn a_stage_that_took_no_time_is_left_out() {
         let mut timeline = Timeline::default();
         timeline.enter(Stage::Resolving, 5, 1);
         timeline.enter(Stage::Connecting, 5, 1);

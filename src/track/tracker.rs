@@ -1,4 +1,4 @@
-//! Begins transfers and lists them; the ledger keeps the records about them.
+//! Begins and lists transfers; the ledger keeps the records about them.
 
 use std::sync::Arc;
 
@@ -19,18 +19,18 @@ use crate::{
     rt::{Shutdown, Tasks},
 };
 
-/// What an overview shows of the running transfers.
+/// An overview of the running transfers.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
-    /// How many run.
+    /// The number of running transfers.
     pub running: usize,
     /// The first of them: stalled ones, then those that move, then the newest.
     pub transfers: Vec<TransferDetail>,
-    /// Every upstream that they use.
+    /// The upstreams that they use.
     pub loads: UpstreamLoads,
 }
 
-/// Begins transfers and lists them. Clones share the same list.
+/// Begins and lists transfers. Clones share the same list.
 #[derive(Clone, Debug)]
 pub struct Tracker {
     ledger: Arc<Ledger>,
@@ -77,12 +77,12 @@ impl Tracker {
         running.iter().map(|it| it.snapshot(now)).collect()
     }
 
-    /// How many run.
+    /// The number of running transfers.
     pub(crate) fn count(&self) -> usize {
         self.running.count()
     }
 
-    /// The running transfers at a glance, with at most `count` of them in full.
+    /// The overview, with the details of at most `count` transfers.
     pub(crate) fn survey(&self, count: usize) -> Survey {
         let all = self.running.all();
         let mut loads = UpstreamLoads::default();
@@ -111,7 +111,7 @@ impl Tracker {
         self.ledger.subscribe()
     }
 
-    /// How many transfers the watchdog checks at each tick, and how many idle tunnels it leaves alone.
+    /// The number of transfers that the watchdog checks at each tick, and the number of idle tunnels that rest.
     #[cfg(any(test, feature = "testing"))]
     pub fn awake_and_resting(&self) -> (usize, usize) {
         self.running.awake_and_resting()

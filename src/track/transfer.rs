@@ -1,4 +1,4 @@
-//! One request or one tunnel. Its closing line is written when its only owner drops it.
+//! A transfer: one request or one tunnel. Its closing line is written when its only owner drops it.
 
 mod begin;
 mod closing;
@@ -46,7 +46,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Transfer(TransferHandle);
 
-/// A handle on a transfer, for reporting. It does not keep the transfer running.
+/// A handle to a transfer, for reporting. It does not keep the transfer running.
 #[derive(Clone, Debug)]
 pub(crate) struct TransferHandle(Arc<TransferState>);
 
@@ -90,7 +90,7 @@ pub(super) struct TransferState {
     running: Arc<RunningTransfers<TransferState>>,
     /// Notified when `TransferData::act` is set.
     stalled: Notify,
-    /// True while the watchdog leaves it alone, as an idle tunnel.
+    /// True while the transfer is an idle tunnel, which the watchdog rarely checks.
     resting: AtomicBool,
 }
 
@@ -119,7 +119,7 @@ struct TransferData {
     reused: bool,
     peer: Option<SocketAddr>,
     outcome: Option<TransferOutcome>,
-    /// True where its owner is gone: nothing more is reported.
+    /// True after its end: nothing more is reported.
     closed: bool,
     handed_over: bool,
     tunnel: bool,
@@ -197,7 +197,7 @@ impl Transfer {
         (Self(TransferHandle(inner)), weak)
     }
 
-    /// A handle on it.
+    /// A handle to it.
     pub(crate) fn handle(&self) -> TransferHandle {
         self.0.clone()
     }
@@ -252,13 +252,13 @@ impl TransferHandle {
         state.upstream = Some(shown);
     }
 
-    /// Records that an open circuit diverts it from the configured order; all its events then say so.
+    /// Records the open circuit because of which the first upstream is not used. All later events contain it.
     pub(crate) fn note_avoided_circuit(&self, avoided: &AvoidedCircuit) {
         let [upstream, text] = [&*avoided.upstream, &avoided.to_string()].map(redact::text);
         self.0.state().circuit = Some((upstream.into(), text.into()));
     }
 
-    /// The connection was taken from the pool.
+    /// Records that the connection was taken from the pool.
     pub(crate) fn mark_reused(&self) {
         let mut state = self.0.state();
         state.reused = true;
@@ -272,7 +272,7 @@ impl TransferHandle {
         self.0.state().peer
     }
 
-    /// The address of the TCP peer.
+    /// Sets the address of the TCP peer.
     pub(crate) fn set_peer(&self, peer: SocketAddr) {
         let mut state = self.0.state();
         state.peer = Some(peer);
@@ -291,13 +291,13 @@ impl TransferHandle {
         self.0.counters.credentials.store(given, Ordering::Relaxed);
     }
 
-    /// Sets the length that the client declared.
+    /// Sets the length of the request's body, as the client declared it.
     pub(crate) fn expect_up(&self, total: Option<u64>) {
         let known = &self.0.counters.up_total;
         known.store(total.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Sets the length that the origin declared.
+    /// Sets the length of the response's body, as the origin declared it.
     pub(crate) fn expect_down(&self, total: Option<u64>) {
         let known = &self.0.counters.down_total;
         known.store(total.unwrap_or(0), Ordering::Relaxed);

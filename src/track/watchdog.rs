@@ -1,8 +1,8 @@
-//! The timer that checks every running transfer: `model::stall` judges, this module reports, and `forward` acts.
+//! The timer that checks every running transfer. `model::stall` judges, `track` reports, and `forward` acts.
 //!
-//! It starts with the first transfer and stops some time after the last one, so an idle daemon sleeps, and a client with sequential
-//! requests does not restart it each time. A check of a moving transfer costs two counter reads, a short transfer is never checked, the
-//! kernel is queried further only about a transfer that did not move since the last check, and an idle tunnel rests until bytes move.
+//! It starts with the first transfer and stops some time after the last one: an idle daemon sleeps, and a client with sequential requests
+//! does not restart it each time. The checks are cheap: a moving transfer costs two counter reads, a short one is never checked, the
+//! kernel is asked for `TCP_INFO` only where nothing moved since the last check, and an idle tunnel rests until bytes move.
 
 use std::sync::Arc;
 

@@ -55,8 +55,8 @@ impl LogEvent for CircuitChanged {
         let known = self.known.as_ref();
         let open = closed.or(known.map(|known| known.since)).map(millis);
         let last = known.map(|known| &*known.code);
-        // One list of fields for all messages: tracing wants message and level to be constant.
-        macro_rules! told {
+        // One list of fields for all messages: tracing requires constant messages and levels.
+        macro_rules! write_line {
             ($level:ident, $message:literal) => {
                 $level!(
                     host = self.host,
@@ -75,17 +75,17 @@ impl LogEvent for CircuitChanged {
         match self.change {
             CircuitChange::Opened(_) => {
                 metrics.count(&metrics::CIRCUITS_OPENED, &[&self.route, &self.upstream]);
-                told!(warn, "circuit opened");
+                write_line!(warn, "circuit opened");
             }
-            CircuitChange::Probing => told!(info, "circuit probing"),
-            CircuitChange::StaysOpen(_) => told!(info, "circuit stays open"),
-            CircuitChange::OnTrial => told!(info, "circuit on trial"),
-            CircuitChange::Closed(_) => told!(info, "circuit closed"),
+            CircuitChange::Probing => write_line!(info, "circuit probing"),
+            CircuitChange::StaysOpen(_) => write_line!(info, "circuit stays open"),
+            CircuitChange::OnTrial => write_line!(info, "circuit on trial"),
+            CircuitChange::Closed(_) => write_line!(info, "circuit closed"),
         }
     }
 }
 
-/// The only upstream of a host works again: requests had waited for it, or were answered at once.
+/// The only upstream of a host works again, after requests waited for it or failed at once.
 #[derive(Clone, Debug)]
 pub(crate) struct UpstreamReturned {
     /// The requested host.
@@ -96,7 +96,7 @@ pub(crate) struct UpstreamReturned {
     pub route: String,
     /// The upstream's label.
     pub upstream: String,
-    /// How long nothing succeeded.
+    /// The time without a success.
     pub away: Duration,
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn too_few_descriptors(limit: usize, clients: usize, asked: usize) {
     );
 }
 
-/// The configured congestion control is unavailable; the system's default stays.
+/// The configured congestion control is unavailable; the system's default remains in use.
 pub(crate) fn congestion_not_set(name: &str, error: &std::io::Error) {
     warn!(
         name,
@@ -76,7 +76,7 @@ pub(crate) fn config_reloaded(file: Option<&Path>, routes: usize, restart: &[Str
     }
 }
 
-/// A new config was invalid: the old one stays.
+/// A new config was invalid: the old one remains in force.
 pub(crate) fn config_refused(file: Option<&Path>, problem: &str, advice: Option<&str>) {
     let file = file.map(|file| format!(" {}", file.display()));
     let check = || format!("run `gitferry check{}`", file.unwrap_or_default());
@@ -87,12 +87,12 @@ pub(crate) fn config_refused(file: Option<&Path>, problem: &str, advice: Option<
     );
 }
 
-/// A mistake that does not prevent anything.
+/// A mistake in the config that does not prevent anything.
 pub(crate) fn config_warning(problem: &str, advice: Option<&str>) {
     warn!(problem, advice, "config warning");
 }
 
-/// A CA was made on first run.
+/// A CA was created on the first run.
 pub(crate) fn ca_made(certificate: &Path) {
     info!(
         certificate = %certificate.display(),

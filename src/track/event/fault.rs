@@ -14,7 +14,7 @@ documented! {
 /// A fault, and what comes next.
 #[derive(Clone, Debug, Serialize)]
 pub struct FaultOccurred {
-    /// Which transfer.
+    /// The transfer.
     #[serde(flatten)]
     pub subject: Subject,
     /// `leg/stage/kind`.
@@ -29,7 +29,7 @@ pub struct FaultOccurred {
     pub peer: Option<String>,
     /// The number of the attempt.
     pub attempt: u32,
-    /// Since the transfer began, in milliseconds.
+    /// The time since the transfer began, in milliseconds.
     pub elapsed_ms: u64,
     /// What gitferry does next: `again`, `next-upstream` or `give-up`.
     pub next: &'static str,
@@ -37,9 +37,9 @@ pub struct FaultOccurred {
     pub wait_ms: Option<u64>,
     /// The upstream of the next attempt, where it is another one.
     pub next_upstream: Option<String>,
-    /// `replay` or `resume`, where the transfer goes on with bytes that had passed already.
+    /// `replay` or `resume`, where gitferry sends the body again or requests the rest of the response.
     pub rescue: Option<&'static str>,
-    /// What happened, in the words of the system or the peer.
+    /// What happened, as the system or the peer reports it.
     pub cause: String,
     /// What the user can do about it.
     pub advice: Option<String>,
@@ -48,7 +48,7 @@ pub struct FaultOccurred {
     /// True where an earlier fault of the transfer had the same advice: the log does not repeat it.
     #[serde(skip)]
     pub advised: bool,
-    /// True while an upstream is waited for whose failure was reported before: a debug line is enough.
+    /// True where gitferry waits for an upstream whose failure was reported before: a debug line is enough.
     #[serde(skip)]
     pub repeated: bool,
     /// Seconds since it happened.
@@ -58,7 +58,7 @@ pub struct FaultOccurred {
 }
 
 impl FaultOccurred {
-    /// What gitferry does about it, for people.
+    /// What gitferry does next, for people.
     pub(crate) fn next_step(&self) -> String {
         match (&self.next_upstream, self.wait_ms) {
             (Some(upstream), _) => format!("next upstream: {upstream}"),
@@ -81,7 +81,7 @@ impl LogEvent for FaultOccurred {
             metrics.count(&metrics::RESCUES, &[route, means]);
         }
         let advice = self.advice.as_deref().filter(|_| !self.advised);
-        // One list of fields for both levels: tracing wants the level to be constant.
+        // One list of fields for both levels: tracing requires a constant level.
         macro_rules! fault {
             ($level:ident) => {
                 line!(

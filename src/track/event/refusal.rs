@@ -3,7 +3,7 @@
 use super::{LogEvent, Subject, line};
 use crate::{model::refusals::RefusalCount, track::metrics::Metrics};
 
-/// An origin refuses requests: no fault, but the user must know it.
+/// An origin refuses requests. This is no fault, but the user must know it.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestsRefused {
     /// The transfer of the refused request.

@@ -52,23 +52,23 @@ impl StallPhase {
 }
 
 documented! {
-/// A stall, as it is now.
+/// A stall in its present state.
 #[derive(Clone, Debug, Serialize)]
 pub struct StallReported {
     /// Whether the stall began, goes on or is over.
     pub phase: StallPhase,
-    /// Which transfer.
+    /// The transfer.
     #[serde(flatten)]
     pub subject: Subject,
-    /// Why nothing moves, judged by the evidence.
+    /// Why nothing moves, according to the evidence.
     pub verdict: Verdict,
     /// The part of the path: client, hop or origin.
     pub leg: Leg,
     /// The stage in which it happened.
     pub stage: Stage,
-    /// Who has to act next: client-sends, origin-reads, …
+    /// The party that must act next: client-sends, origin-reads, …
     pub due: Due,
-    /// For how long nothing moved, in milliseconds.
+    /// How long nothing moved, in milliseconds.
     pub idle_ms: u64,
     /// The limit that was exceeded, in milliseconds.
     pub limit_ms: u64,
@@ -86,17 +86,17 @@ pub struct StallReported {
     pub down: u64,
     /// Bytes written to the other side's socket, TLS included.
     pub written: u64,
-    /// Written bytes that the peer's kernel acknowledged; absent where this system does not say.
+    /// Written bytes that the peer's kernel acknowledged; absent where this system does not report it.
     pub acknowledged: Option<u64>,
-    /// Bytes that came from the other side, TLS included.
+    /// Bytes received from the other side, TLS included.
     pub answered: u64,
-    /// What the kernel says about the stalled connection.
+    /// The state of the stalled connection in the kernel.
     pub kernel: Option<Kernel>,
     /// How the other route of the site (main site or storage) works through the same upstream.
     pub sibling: Option<String>,
     /// What gitferry does about it.
     pub action: Action,
-    /// The facts, in words.
+    /// The evidence as text.
     pub evidence: String,
     /// What the user can do about it.
     pub advice: String,
@@ -193,12 +193,12 @@ impl StallReported {
     }
 }
 
-/// A response that has not begun but may still come: no stall, so no warning and no advice.
+/// A response that has not begun but may still come. This is no stall, so it is no warning and has no advice.
 #[derive(Clone, Debug)]
 pub(crate) struct ResponseAwaited {
     /// The transfer.
     pub subject: Subject,
-    /// How long it has been awaited.
+    /// How long gitferry has waited for it.
     pub idle_ms: u64,
     /// The limit at which it becomes a stall.
     pub limit_ms: u64,
@@ -219,7 +219,7 @@ pub(crate) struct LateResponse {
     pub stage: Stage,
     /// The role that makes it due.
     pub role: Role,
-    /// The facts, as text.
+    /// The evidence as text.
     pub evidence: String,
 }
 
@@ -252,12 +252,12 @@ impl LogEvent for ResponseAwaited {
     }
 }
 
-/// A transfer was answered only after its segments were made smaller: the path drops large ones.
+/// A transfer got a response only with small segments: the path drops large ones.
 #[derive(Clone, Debug)]
 pub(crate) struct SmallSegmentsHelped {
     /// The transfer.
     pub subject: Subject,
-    /// The size that got through, in bytes.
+    /// The size of the small segments, in bytes.
     pub max_segment: u32,
 }
 

@@ -16,7 +16,7 @@ documented! {
 /// The closing line of a transfer.
 #[derive(Clone, Debug)]
 pub(crate) struct TransferEnded {
-    /// Which transfer; its upstream is that of the last attempt.
+    /// The transfer; its upstream is that of the last attempt.
     pub subject: Subject,
     /// The front: intercept, tunnel, absolute, reverse, or unknown where no request could be read.
     pub front: Front,
@@ -28,7 +28,7 @@ pub(crate) struct TransferEnded {
     pub path: Arc<str>,
     /// The TCP peer.
     pub peer: Option<SocketAddr>,
-    /// Attempts in all.
+    /// The number of attempts.
     pub attempts: u32,
     /// The connection had carried an earlier request.
     pub reused: bool,
@@ -42,7 +42,7 @@ pub(crate) struct TransferEnded {
     pub down: u64,
     /// The duration in milliseconds.
     pub total_ms: u64,
-    /// Milliseconds in each stage that took one.
+    /// Milliseconds in each stage that took at least one.
     pub stages: Vec<(Stage, u64)>,
     /// The client's product.
     pub agent: Option<Arc<str>>,

@@ -1,4 +1,4 @@
-//! The history's file in the state directory: written atomically, read at start. A damaged file is renamed.
+//! The history's file in the state directory. gitferry writes it atomically, reads it at start, and renames a damaged one.
 
 use std::{
     fs, io,
@@ -14,7 +14,7 @@ use super::{Finished, History, KEPT, totals::DayTotal};
 pub(crate) const FILE: &str = "history.json";
 /// The format version that this build reads and writes.
 const FORMAT: u32 = 1;
-/// More than a full history has: a larger file was not written by gitferry.
+/// The largest file, in bytes: more than a full history needs.
 const LARGEST: u64 = 32 << 20;
 
 #[derive(Serialize, Deserialize)]
@@ -36,16 +36,16 @@ impl HistoryFile {
 pub(crate) enum HistoryLoad {
     /// There is no file yet.
     Nothing,
-    /// It was read; the largest transfer number in it.
+    /// The file was read; the number is the largest transfer number in it.
     Read(u64),
-    /// It could not be read, and was renamed to this.
+    /// The file is damaged, and was renamed to this path. The text says what is wrong.
     SetAside(PathBuf, String),
-    /// It could not be read, and stays where it is.
+    /// The file cannot be read, and was left in place. The text says why.
     Unreadable(String),
 }
 
 impl History {
-    /// Reads the file of `directory`; what this run has added before stays.
+    /// Reads the file of `directory` and adds it to what this run has recorded.
     pub(crate) fn load(&self, directory: &Path) -> HistoryLoad {
         let file = directory.join(FILE);
         let problem = match read(&file) {
@@ -80,7 +80,7 @@ impl History {
         last
     }
 
-    /// Writes the file of `directory`, where something has changed. Fails where the directory cannot be written.
+    /// Writes the file of `directory` if anything has changed. Fails where the directory cannot be written.
     pub(crate) fn save(&self, directory: &Path) -> io::Result<()> {
         let (content, revision) = {
             let kept = self.lock();
@@ -134,7 +134,7 @@ mod tests {
     use crate::track::history::tests::finished;
 
     #[test]
-    fn a_history_is_there_again_after_a_restart_with_numbers_that_go_on() {
+    fn a_restart_loads_the_saved_history_and_its_last_number() {
         let directory = tempfile::tempdir().unwrap();
         let before = History::default();
         assert_eq!(before.load(directory.path()), HistoryLoad::Nothing);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_history_is_set_aside_and_never_fatal() {
+    fn a_damaged_history_is_renamed_and_a_new_one_is_saved() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(FILE);
         for damaged in [
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_history_without_news_is_not_written_again() {
+    fn an_unchanged_history_is_not_written_again() {
         let directory = tempfile::tempdir().unwrap();
         let history = History::default();
         history.add(finished(1));

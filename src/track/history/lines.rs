@@ -34,7 +34,7 @@ pub(crate) fn not_saved(problem: &io::Error) {
     );
 }
 
-/// Another daemon owns the state directory: this one runs without the history until that one ends.
+/// Another daemon owns the state directory: this one does not save its history until the other one ends.
 pub(crate) fn owned_by_another(directory: &Path, process: Option<u32>) {
     warn!(
         directory = %directory.display(),
@@ -49,7 +49,7 @@ pub(crate) fn taken_over(directory: &Path) {
     info!(directory = %directory.display(), "the other daemon has stopped, the history is saved");
 }
 
-/// The file system cannot lock: nothing prevents a second daemon.
+/// The file system cannot lock, so nothing prevents a second daemon.
 pub(crate) fn not_locked(directory: &Path, error: &io::Error) {
     info!(
         directory = %directory.display(),

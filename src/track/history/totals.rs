@@ -8,13 +8,13 @@ use super::Finished;
 use crate::model::fields::documented;
 use crate::track::{moment, timeline::Rescue};
 
-/// How many days are kept.
+/// The number of days that are kept.
 const DAYS: usize = 31;
-/// The most routes per day; a config has fewer, but reloads may rename them.
+/// The largest number of routes per day. A config has fewer, but reloads may rename them.
 const ROUTES: usize = 100;
 
 documented! {
-/// What one route carried on one day.
+/// The totals of one route on one day.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct DayTotal {
@@ -38,7 +38,7 @@ pub(crate) struct DayTotal {
     pub by_retry: u64,
     /// Transfers saved by sending the request's body again.
     pub by_replay: u64,
-    /// Transfers saved by asking for the rest of the response.
+    /// Transfers saved by requesting the rest of the response.
     pub by_resume: u64,
     /// Transfers saved by another upstream.
     pub by_failover: u64,
@@ -120,7 +120,7 @@ impl Totals {
         }
     }
 
-    /// Adds the totals of a file to what this run has counted.
+    /// Adds the totals of a file to those of this run.
     pub(super) fn load(&mut self, totals: Vec<DayTotal>) {
         for total in totals {
             let (day, route) = (total.day.clone(), total.route.clone());
@@ -172,7 +172,7 @@ mod tests {
     use crate::track::history::tests::finished;
 
     #[test]
-    fn a_push_that_was_saved_by_replay_and_failover_counts_once_and_under_both() {
+    fn a_push_rescued_by_replay_and_failover_counts_once_as_rescued_and_once_for_each() {
         let mut totals = Totals::default();
         let mut push = finished(1);
         push.method = "PUT".into();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_month_of_days_is_kept() {
+    fn the_last_31_days_are_kept() {
         let mut totals = Totals::default();
         for days in 0..40 {
             let mut it = finished(1);

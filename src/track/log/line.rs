@@ -1,6 +1,6 @@
-//! One event of the log, and its two formats for programs; `gitferry report` parses both.
+//! One line of the log, and its two formats for programs, which `gitferry report` parses.
 //!
-//! Every transfer creates one, so its texts share one buffer, and each format is written into one string.
+//! Every transfer creates a line, so its texts share one buffer, and each format writes into one string.
 
 use std::{
     fmt::{self, Write as _},
@@ -37,8 +37,9 @@ pub(crate) enum FieldValue {
     Truth(bool),
 }
 
-/// The buffer size that suffices for most transfers.
+/// The buffer size, in bytes, that suffices for most transfers.
 const TEXT: usize = 384;
+/// The same for the number of fields.
 const FIELDS: usize = 24;
 
 impl LogLine {
@@ -55,7 +56,7 @@ impl LogLine {
         }
     }
 
-    /// The fields of `event`, at this time.
+    /// The line of `event`.
     pub(crate) fn of(event: &Event<'_>, time: SystemTime) -> Self {
         let mut line = Self::new(*event.metadata().level(), time, "");
         event.record(&mut line);
@@ -77,7 +78,7 @@ impl LogLine {
         self
     }
 
-    /// The same with terminal control characters escaped.
+    /// A copy with terminal control characters escaped.
     pub(super) fn escaped(&self) -> Self {
         let mut line = Self::new(self.level, self.time, &redact::escaped(self.message()));
         for (name, value) in &self.values {
@@ -110,7 +111,7 @@ impl LogLine {
         })
     }
 
-    /// A field's text; `None` where it is missing, empty or no text.
+    /// A field's text; `None` where the field is missing, empty, or not a text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         match self.value(name)? {
             FieldValue::Text(place) => Some(self.text_at(place)).filter(|text| !text.is_empty()),
@@ -165,7 +166,7 @@ impl LogLine {
         json
     }
 
-    /// Time, level, message, `name=value`; an advice gets its own line.
+    /// Time, level, message, and `name=value` for each field. An advice has a line of its own.
     pub(crate) fn logfmt(&self, colours: bool) -> String {
         let (begin, end) = match (colours, self.level) {
             (false, _) => ("", ""),
@@ -248,7 +249,7 @@ fn level(level: Level) -> &'static str {
 
 /// Writes `text` as JSON does.
 fn quote(line: &mut String, text: &str) {
-    // Without an early exit, so that the compiler can vectorise the loop.
+    // No early exit: the compiler can vectorise the loop.
     let odd = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
     if !text.bytes().fold(false, |any, byte| any | odd(byte)) {
         line.push('"');

@@ -1,7 +1,6 @@
-//! The log on a terminal: one line per transfer, in reading order; a failure adds a sentence and its advice. `gitferry history ID` shows
-//! the rest.
+//! The log on a terminal: one line per transfer; a failure adds a sentence and its advice. `gitferry history ID` shows the rest.
 //!
-//! A line is at most [`WIDEST`] wide and fits the terminal. Each advice is shown once, not for every transfer with that problem.
+//! A line has at most [`WIDEST`] columns and fits the terminal. Each advice is shown once, not for every transfer with that problem.
 
 mod sentence;
 mod width;
@@ -32,7 +31,7 @@ const WIDEST: usize = 120;
 const NARROWEST: usize = 80;
 /// From this width on a rate is shown.
 const WIDE: usize = 100;
-/// How many pieces of advice are remembered.
+/// The number of advice texts that are remembered.
 const REMEMBERED: usize = 64;
 
 const RED: &str = "31";
@@ -68,7 +67,7 @@ impl People {
         }
     }
 
-    /// In UTC.
+    /// With times in UTC.
     #[cfg(test)]
     pub(crate) fn in_utc(colours: bool) -> Self {
         Self {
@@ -138,7 +137,7 @@ impl People {
         let room = width.saturating_sub(used);
         // A failed transfer's status is gitferry's own.
         let what = resource(line, status.filter(|_| !failed));
-        // A code is not truncated, so that it can be looked up: it gets its own line where this one is too narrow.
+        // A code is never cut, so that it can be looked up: it has its own line where this one is too narrow.
         let beside = room.saturating_sub(count(result) + 1);
         let fits = room > count(result) && beside >= count(&what).min(10);
         let mut below = String::new();

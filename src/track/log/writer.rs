@@ -18,7 +18,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// How many bytes may wait for the reader: some minutes of an ordinary log.
+/// The number of bytes that may wait for the reader: some minutes of an ordinary log.
 const ROOM: usize = 4 << 20;
 /// The size of one write.
 const CHUNK: usize = 64 << 10;
@@ -110,12 +110,12 @@ impl Writer {
         }
     }
 
-    /// How many lines were dropped since the start.
+    /// The number of lines that were dropped since the start.
     pub(super) fn lost(&self) -> u64 {
         self.0.lock().lost
     }
 
-    /// How many lines were queued since the start.
+    /// The number of lines that were queued since the start.
     pub(super) fn queued(&self) -> u64 {
         self.0.lock().queued
     }
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_stops_costs_lines_and_nobody_waits() {
+    fn a_blocked_reader_drops_lines_and_delays_no_writer() {
         let (reader, writer) = pipe().unwrap();
         let log = Writer::new(writer, notice).unwrap();
         let line = format!("{}\n", "x".repeat(1023));

@@ -14,7 +14,7 @@ pub enum Exposition {
 }
 
 impl Exposition {
-    /// From `Accept`: OpenMetrics where it is named and not less preferred than plain text.
+    /// The format for a value of `Accept`: OpenMetrics where it is named and its weight is not below that of plain text.
     pub(crate) fn negotiate(accept: &str) -> Self {
         let weight = |name: &str| {
             let mut ranges = accept.split(',').map(str::trim);
@@ -98,7 +98,7 @@ pub(super) fn braces(labels: &str) -> String {
     }
 }
 
-/// A label's value (Prometheus, exposition formats).
+/// A label's value, escaped (Prometheus, "Exposition formats").
 fn escape(value: &str) -> String {
     value
         .replace('\\', "\\\\")

@@ -16,7 +16,7 @@ const LIMITS: StallLimits = StallLimits {
     floor_over: TICK,
 };
 
-/// Counts its checks; nothing moves in it where `idle`.
+/// Counts its checks; an idle one rests.
 #[derive(Default)]
 struct Tunnel {
     idle: AtomicBool,
@@ -34,7 +34,7 @@ impl Watched for Tunnel {
     }
 }
 
-/// So many tunnels that have just begun, and the watchdog.
+/// `count` tunnels that have just begun, with their watchdog.
 fn tunnels(count: usize, idle: bool) -> (Arc<RunningTransfers<Tunnel>>, Vec<Arc<Tunnel>>) {
     let running = Arc::new(RunningTransfers::new(Shutdown::default()));
     let tunnels: Vec<_> = (0..count)
@@ -92,9 +92,9 @@ async fn a_tunnel_that_wakes_is_checked_within_its_tick_and_may_rest_again() {
     assert_eq!(running.looks(), None, "the watchdog sleeps");
 }
 
-/// Bytes move between the check that found none and the end of the round.
+/// Bytes move after the check that found none, and before the round of checks ends.
 #[tokio::test(start_paused = true)]
-async fn a_tunnel_that_wakes_during_the_checks_is_not_forgotten() {
+async fn a_tunnel_that_wakes_during_the_checks_is_checked_within_its_tick() {
     let (running, tunnel) = tunnels(1, true);
     let now = Instant::now() + TICK;
     let due = running.due(now);

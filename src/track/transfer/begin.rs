@@ -78,14 +78,14 @@ pub(crate) struct Counters {
     pub sending: AtomicU32,
     /// True where the response's head arrived before the request was completely sent.
     pub early: AtomicBool,
-    /// True where the response is a refusal, so the rest need not be sent.
+    /// True where the response refuses or redirects, so the rest of the request need not be sent.
     pub refused: AtomicBool,
     /// True where the request carries credentials.
     pub credentials: AtomicBool,
 }
 
 impl Counters {
-    /// Bytes from the client and to it.
+    /// The body bytes from the client and to it.
     pub(super) fn moved(&self) -> [u64; 2] {
         [&self.up, &self.down].map(|count| count.load(Ordering::SeqCst))
     }

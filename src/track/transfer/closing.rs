@@ -10,7 +10,7 @@ use crate::{
     track::event::{EventText, StallReported, TransferEnded},
 };
 
-/// From this many bytes on, the congestion control of a transfer is recorded.
+/// The congestion control of a transfer is recorded from this many bytes on.
 const LARGE: u64 = 1 << 20;
 
 impl Drop for Transfer {
@@ -20,7 +20,7 @@ impl Drop for Transfer {
 }
 
 impl TransferHandle {
-    /// The response is complete, and its connection belongs to other requests from now on.
+    /// Releases the origin's connection: the response is complete, and the connection belongs to other requests from now on.
     pub(crate) fn release_origin(&self) {
         let mut state = self.0.state();
         self.0.note_congestion(&mut state);
@@ -57,7 +57,7 @@ impl TransferState {
         let stalls = self.last_stalls(&mut state, now);
         state.closed = true;
         self.note_congestion(&mut state);
-        // Handles may outlive the transfer; the sockets should not.
+        // Handles may outlive the transfer, but must not keep its sockets open.
         (state.client, state.origin) = (None, None);
         state.segments.clear();
         let last = state.stage;

@@ -1,4 +1,4 @@
-//! The events of a running transfer: faults with their advice, and what was done about them.
+//! The events of a running transfer: faults with their advice, and what gitferry does about them.
 
 use std::sync::atomic::Ordering;
 
@@ -41,7 +41,7 @@ impl TransferHandle {
         self.0.subject(&self.0.state())
     }
 
-    /// An upload continues, but can no longer be sent again.
+    /// Reports that an upload can no longer be sent again. It continues.
     pub(crate) fn replay_given_up(&self, reason: &str) {
         self.0.ledger.emit(&ReplayGivenUp {
             subject: self.subject(),
@@ -49,7 +49,7 @@ impl TransferHandle {
         });
     }
 
-    /// A pooled connection ended before it answered; the request is sent again.
+    /// Logs that a pooled connection ended before a response; the request is sent again.
     pub(crate) fn idle_connection_died(&self, fault: &Fault) {
         let (code, peer) = (fault.code(), fault.peer.as_deref().map(redact::text));
         let subject = &self.subject();
@@ -75,7 +75,7 @@ impl TransferHandle {
         }
     }
 
-    /// A download continues over up to this many connections.
+    /// Logs that a download continues over up to this many connections.
     pub(crate) fn segments_begin(&self, connections: usize) {
         line!(
             debug,
@@ -85,7 +85,7 @@ impl TransferHandle {
         );
     }
 
-    /// A download in segments continues over its first connection only.
+    /// Logs that a download in segments continues over its first connection only.
     pub(crate) fn segments_end(&self, why: &str) {
         line!(
             debug,
@@ -95,7 +95,7 @@ impl TransferHandle {
         );
     }
 
-    /// A range of a download in segments was incomplete; the missing part is fetched again.
+    /// Logs that a range of a download in segments is incomplete; the missing part is fetched again.
     pub(crate) fn segment_failed(&self, why: &str) {
         line!(
             debug,
@@ -105,7 +105,7 @@ impl TransferHandle {
         );
     }
 
-    /// Sets the connections, in addition to the first one, that fetch its ranges.
+    /// Sets the connections that fetch later ranges of a download.
     pub(crate) fn segments(&self, sockets: Vec<TcpMonitor>) {
         let mut state = self.0.state();
         if !state.closed {
@@ -113,7 +113,7 @@ impl TransferHandle {
         }
     }
 
-    /// One of these connections has ended.
+    /// Records that such a connection has ended.
     pub(crate) fn segment_ended(&self, segment: Segment) {
         let mut state = self.0.state();
         if !state.closed {
@@ -121,7 +121,7 @@ impl TransferHandle {
         }
     }
 
-    /// A response with URLs that a client follows could not be rewritten; it is passed on unchanged.
+    /// Reports that a response whose URLs the client follows could not be rewritten. It is passed on unchanged.
     pub(crate) fn report_unrewritten(&self, rewrite: &'static str, why: &str) {
         self.0.ledger.emit(&ResponseNotRewritten {
             subject: self.subject(),
@@ -130,7 +130,7 @@ impl TransferHandle {
         });
     }
 
-    /// A response on the reverse front links to hosts that are not served there.
+    /// Reports that a response on the reverse front links to hosts that are not served there.
     pub(crate) fn report_unserved_links(&self, hosts: &[Box<str>]) {
         self.0.ledger.emit(&UnservedLinks {
             subject: self.subject(),
@@ -138,9 +138,7 @@ impl TransferHandle {
         });
     }
 
-    /// Writes the fault's event and counts it.
-    ///
-    /// The client's own disconnect (Ctrl-C) is no failure: the closing line reports it.
+    /// Reports a fault. A disconnect of the client (Ctrl-C) is no failure: only the closing line reports it.
     pub(crate) fn fault(&self, fault: &Fault, next: &Next) {
         if fault.kind == FaultKind::Gone {
             return;
@@ -149,7 +147,7 @@ impl TransferHandle {
         self.emit_fault(event, next);
     }
 
-    /// The same for an upstream that gitferry waits for and whose first failure was reported.
+    /// Reports a further fault of an upstream that gitferry waits for; its first fault was reported.
     pub(crate) fn fault_repeated(&self, fault: &Fault, next: &Next) {
         let repeated = FaultOccurred {
             repeated: true,
@@ -220,7 +218,8 @@ impl TransferHandle {
         FinalFault(fault)
     }
 
-    /// How it continues where that takes more than another attempt: the request is sent again, or the rest of the response is requested.
+    /// How the transfer continues if that takes more than another attempt: `replay` sends the request again, `resume` requests the rest of the
+    /// response.
     fn rescue(&self, fault: &Fault, next: &Next) -> Option<&'static str> {
         let sent = || self.counters().up.load(Ordering::Relaxed) > 0;
         match (next, fault.stage) {

@@ -1,4 +1,4 @@
-//! What the watchdog reports of a transfer, and how the transfer learns that it must end.
+//! The watchdog's checks of a transfer: what they report, and how they end a stalled transfer.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -35,12 +35,12 @@ impl TransferHandle {
         self.0.state().origin = Some(socket);
     }
 
-    /// From here on it is an opaque tunnel.
+    /// Marks it as an opaque tunnel from here on.
     pub(crate) fn mark_as_tunnel(&self) {
         self.0.state().tunnel = true;
     }
 
-    /// Completes with the stall when the watchdog wants the transfer to end; never where the route only reports stalls.
+    /// Completes when the transfer must end because of a stall. Never completes where the route only reports stalls.
     pub(crate) async fn stalled(&self) -> Stall {
         loop {
             let notified = self.0.stalled.notified();
@@ -51,7 +51,7 @@ impl TransferHandle {
         }
     }
 
-    /// Reports that it was answered after its segments were made smaller.
+    /// Reports that the transfer got a response only with small segments.
     pub(crate) fn small_segments_helped(&self, max_segment: u32) {
         self.0.ledger.emit(&SmallSegmentsHelped {
             subject: self.subject(),
@@ -59,7 +59,7 @@ impl TransferHandle {
         });
     }
 
-    /// True while a stall lasts that must be acted upon, and that the client does not cause.
+    /// True during a stall on which gitferry must act.
     pub(crate) fn is_stalled(&self) -> bool {
         self.0.state().watching.must_act
     }
@@ -74,7 +74,7 @@ impl TransferHandle {
         self.0.about.stall.action
     }
 
-    /// The stall as a fault. The caller knows whether the request may be repeated.
+    /// The stall as a fault. The caller sets whether the request may be repeated.
     pub(crate) fn stall_fault(&self, stall: &Stall) -> Fault {
         let state = self.0.state();
         let mut fault = Fault::new(stall.leg, state.stage, FaultKind::Stalled(stall.verdict));
@@ -98,7 +98,7 @@ impl TransferHandle {
         self.0.stall_advice(verdict, upstream.as_deref())
     }
 
-    /// A response arrived through the upstream in use.
+    /// Records a response through the upstream in use.
     pub(crate) fn record_success(&self) {
         if let Some(upstream) = self.upstream() {
             let about = &self.0.about;
@@ -140,9 +140,9 @@ impl TransferState {
             let deadline = watch.deadline(&sample, &limits, now);
             let must_act = watch.overdue(&sample, &limits, now);
             let due = watch.idle_time(now).0;
-            let nobodys_turn = sample.tunnel && due == Due::Nobody;
+            let nobody_due = sample.tunnel && due == Due::Nobody;
             let slow = state.watching.pace.rates() == (0, 0);
-            state.watching.rest.record(counts, nobodys_turn && slow);
+            state.watching.rest.record(counts, nobody_due && slow);
             let event = self.report_stall(&mut state, &observed);
             self.act(&mut state, must_act);
             let awaited = self.awaited(&state, &observed);
@@ -267,7 +267,7 @@ impl TransferState {
         Some(self.event(state, phase, &stall))
     }
 
-    /// Ends the transfer because of its stall, where the route wants that and the time for it has come.
+    /// Ends the transfer where it is overdue and the route ends stalls; `idle` is how long nothing moved.
     fn act(&self, state: &mut TransferData, idle: Option<Duration>) {
         state.watching.must_act = idle.is_some();
         if let (Some(idle), Some(reported)) = (idle, state.watching.reported)

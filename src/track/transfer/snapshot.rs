@@ -1,4 +1,4 @@
-//! A running transfer as the API and the status page show it.
+//! A running transfer in the API and on the status page.
 
 use std::{
     cmp::Reverse,
@@ -31,7 +31,7 @@ use crate::{
 };
 
 documented! {
-/// A running transfer, as the API shows it.
+/// A running transfer in the API.
 #[derive(Clone, Debug, Serialize)]
 pub struct Snapshot {
     /// The number of the transfer, as in the log.
@@ -40,15 +40,15 @@ pub struct Snapshot {
     pub front: &'static str,
     /// The client's address.
     pub client: SocketAddr,
-    /// The host asked for.
+    /// The requested host.
     pub host: Arc<str>,
-    /// The port asked for.
+    /// The requested port.
     pub port: u16,
     /// `CONNECT`, `GET`, …
     pub(crate) method: EventText,
     /// Path and query, without secrets.
     pub path: Arc<str>,
-    /// What it is about, in the words of git and git-lfs: `me/model push`, `LFS 4d7a214614`.
+    /// The request in the terms of git and git-lfs: `me/model push`, `LFS 4d7a214614`.
     pub what: String,
     /// The route's name.
     pub route: Arc<str>,
@@ -58,23 +58,23 @@ pub struct Snapshot {
     pub circuit: Option<Box<str>>,
     /// The TCP peer.
     pub peer: Option<SocketAddr>,
-    /// The congestion control of the connection to it, where the system says.
+    /// The congestion control of the connection to the peer, where the system reports it.
     pub congestion: Option<String>,
-    /// Connections that fetch later ranges of a download beside this one.
+    /// Further connections, which fetch later ranges of a download.
     pub(crate) segments: Vec<Segment>,
     /// Attempts so far.
     pub attempts: u32,
     /// The current stage.
     pub stage: &'static str,
-    /// For how long it has been in that stage, in milliseconds.
+    /// How long it has been in that stage, in milliseconds.
     pub stage_ms: u64,
-    /// Whose turn it is: `client-sends`, `origin-reads`, …
+    /// The party that must act next: `client-sends`, `origin-reads`, …
     pub due: Option<Due>,
-    /// For how long that side has not moved, in milliseconds.
+    /// How long that party has not moved, in milliseconds.
     pub idle_ms: Option<u64>,
     /// The verdict on the current stall.
     pub stall: Option<Verdict>,
-    /// Bytes that the other side's kernel has, where this one says.
+    /// Bytes that the other side's kernel acknowledged; absent where this system does not report it.
     pub acknowledged: Option<u64>,
     /// Body bytes from the client.
     pub up: u64,
@@ -86,13 +86,13 @@ pub struct Snapshot {
     pub down_total: Option<u64>,
     /// Body bytes that range connections received and that wait until the client has all bytes before them.
     pub ahead: u64,
-    /// Bytes a second from the client, within the last second.
+    /// Bytes per second from the client, within the last second.
     pub up_rate: u64,
-    /// Bytes a second of the response, within the last second, over all connections.
+    /// Bytes per second of the response, within the last second, over all connections.
     pub down_rate: u64,
     /// The estimated time until all bytes have moved, in milliseconds; bytes of all connections count.
     pub left_ms: Option<u64>,
-    /// Since it began, in milliseconds.
+    /// The time since it began, in milliseconds.
     pub total_ms: u64,
     /// When it began.
     #[serde(with = "instant_text")]
@@ -111,19 +111,19 @@ fn segment(socket: &TcpMonitor) -> Segment {
 }
 
 documented! {
-/// A running transfer with everything that is known about it.
+/// A running transfer with all its details.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct TransferDetail {
-    /// What the list shows.
+    /// The fields of the list.
     #[serde(flatten)]
     pub snapshot: Snapshot,
-    /// Bytes a second in both directions, one number for each of the last 60 seconds, the oldest first.
+    /// Bytes per second, both directions together, one number for each of the last 60 seconds, the oldest first.
     pub rates: Vec<u32>,
     /// Its stages, attempts and stalls.
     pub timeline: Timeline,
-    /// The client's socket at the last look of the watchdog.
+    /// The client's socket at the last check of the watchdog.
     pub client_socket: Option<Flow>,
-    /// The socket to the origin or hop at the last look of the watchdog.
+    /// The socket to the origin or hop at the last check of the watchdog.
     pub origin_socket: Option<Flow>,
 }
 }
@@ -191,7 +191,7 @@ impl TransferState {
             .checked_sub(down)
             .filter(|it| *it > 0)?;
         match rest.saturating_sub(get(&counters.ahead)) {
-            // Everything has arrived; the client takes it at its own pace.
+            // Everything has arrived, so the remaining time depends on the client's rate.
             0 => {
                 let elapsed = millis(now.saturating_duration_since(self.begun));
                 rest.saturating_mul(elapsed).checked_div(down)
@@ -200,7 +200,7 @@ impl TransferState {
         }
     }
 
-    /// Its place in the order of an overview; counts it for its upstream.
+    /// Its rank in an overview. Adds it to the load of its upstream.
     pub(in crate::track) fn rank(&self, loads: &mut UpstreamLoads) -> (Activity, Reverse<u64>) {
         let state = self.state();
         let stall = state.watching.watch.as_ref().and_then(Watchdog::verdict);
@@ -216,7 +216,7 @@ impl TransferState {
         (activity, Reverse(self.id))
     }
 
-    /// The same with its timeline and sockets.
+    /// The snapshot with the timeline and the sockets.
     pub(in crate::track) fn detail(&self, now: Instant) -> TransferDetail {
         let snapshot = self.snapshot(now);
         let state = self.state();
@@ -231,7 +231,7 @@ impl TransferState {
     }
 }
 
-/// A total that a peer declared; 0 means none.
+/// A length that a peer declared; `None` where it is 0, which means unknown.
 fn known(total: &AtomicU64) -> Option<u64> {
     Some(total.load(Ordering::Relaxed)).filter(|total| *total > 0)
 }

@@ -1,4 +1,4 @@
-//! Idle tunnels: the watchdog leaves them alone until bytes move, and they do not delay shutdown.
+//! Idle tunnels: they rest, so the watchdog rarely checks them, and they do not delay shutdown.
 
 use std::{
     future::{Future, poll_fn},
@@ -15,26 +15,26 @@ use crate::{
     track::running::{Watched, tick},
 };
 
-/// How long a tunnel must be idle to be ended when the daemon stops.
-const LAST_WORD: Duration = Duration::from_secs(2);
+/// How long a tunnel must be idle before it is ended when the daemon stops.
+const IDLE_AT_SHUTDOWN: Duration = Duration::from_secs(2);
 
-/// Whether a tunnel is idle, as of the watchdog's last check.
+/// Whether a tunnel was idle at the watchdog's last check.
 #[derive(Debug, Default)]
 pub(super) struct TunnelRest {
-    /// Bytes from the client and to it.
+    /// Bytes from the client and to it at the last check.
     counts: [u64; 2],
-    /// True where nothing moved between the last two checks and neither side owes the other one data.
+    /// True where nothing moved between the last two checks and no party was due.
     pub(super) at_rest: bool,
 }
 
 impl TunnelRest {
     /// Records the counts of a check.
-    pub(super) fn record(&mut self, counts: [u64; 2], nobodys_turn: bool) {
-        self.at_rest = nobodys_turn && self.counts == counts;
+    pub(super) fn record(&mut self, counts: [u64; 2], nobody_due: bool) {
+        self.at_rest = nobody_due && self.counts == counts;
         self.counts = counts;
     }
 
-    /// True where nothing moved since.
+    /// True where nothing has moved since the last check.
     pub(super) fn is_unchanged(&self, counts: [u64; 2]) -> bool {
         self.at_rest && self.counts == counts
     }
@@ -51,8 +51,8 @@ impl Watched for TransferState {
 }
 
 impl TransferState {
-    /// Lets the watchdog leave it alone, unless it moved since the check with these counts. Sequentially consistent, as the pump's counts are:
-    /// either this sees the new counts, or [`Self::wake`] sees that it rests.
+    /// Lets it rest, unless bytes moved since the check that found these counts. Sequentially consistent, like the pump's counts: either this
+    /// sees the new counts, or [`Self::wake`] sees that it rests.
     pub(super) fn rest(&self, counts: [u64; 2]) -> bool {
         self.resting.store(true, Ordering::SeqCst);
         let rests = self.counters.moved() == counts;
@@ -68,7 +68,7 @@ impl TransferState {
 }
 
 impl TransferHandle {
-    /// Runs `work`, which carries the bytes of a tunnel: whatever happens in it ends the tunnel's rest.
+    /// Runs `work`, which carries the bytes of a tunnel. Each poll of it ends the tunnel's rest.
     pub(crate) async fn wake_with<F: Future>(&self, mut work: Pin<&mut F>) -> F::Output {
         poll_fn(|cx| {
             let polled = work.as_mut().poll(cx);
@@ -83,7 +83,7 @@ impl TransferHandle {
         shutdown.drained().await;
         loop {
             let before = self.0.counters.moved();
-            tokio::time::sleep(LAST_WORD).await;
+            tokio::time::sleep(IDLE_AT_SHUTDOWN).await;
             if self.0.counters.moved() == before && self.0.state().watching.rest.at_rest {
                 return;
             }

@@ -1,4 +1,4 @@
-//! The watchdog's view of a transfer, and its state between two checks.
+//! The samples of a transfer for the watchdog, and the watchdog's state between two checks.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -55,14 +55,14 @@ pub(super) struct WatchdogState {
     pub(super) checked_at: Option<Instant>,
     pub(super) sample: Option<Sample>,
     pub(super) reported: Option<Stall>,
-    /// True while a stall lasts that must be acted upon.
+    /// True during a stall on which gitferry must act.
     pub(super) must_act: bool,
     pub(super) pace: RateSampler,
     pub(super) rest: TunnelRest,
 }
 
 impl WatchdogState {
-    /// What the status shows: the due party, for how long, and the verdict.
+    /// The due party, how long it has not moved, and the verdict, for `status`.
     pub(super) fn status(&self, now: Instant) -> Option<(stall::Due, Duration, Option<Verdict>)> {
         let watch = self.watch.as_ref()?;
         let (due, idle) = watch.idle_time(now);
@@ -92,7 +92,7 @@ impl WatchdogState {
 }
 
 impl TransferData {
-    /// True where the kernel probes the other side again because the last probe was not answered.
+    /// True where the other side did not answer at least two probes of the kernel.
     pub(super) fn is_probed(&self) -> bool {
         let origin = self.origin.as_ref();
         origin.is_some_and(|origin| origin.socket.unanswered_probes() > 1)
@@ -106,8 +106,8 @@ impl TransferData {
         self.stage >= Stage::AwaitingHead && (sent || !early)
     }
 
-    /// The origin's side. On a shared connection (HTTP/2) unacknowledged bytes may be another transfer's, or acknowledgements of PING and
-    /// SETTINGS: after the request they count only where the path loses them.
+    /// The origin's side. On a shared connection (HTTP/2), unacknowledged bytes may belong to another transfer, or acknowledge PING and
+    /// SETTINGS. After the request they count only where the path loses them.
     fn flow_of_origin(&self, flow: Flow, shared: bool, whole: bool) -> Flow {
         let lost = flow.kernel.is_some_and(|kernel| kernel.retransmits > 0);
         if shared && whole && !lost {
@@ -121,12 +121,12 @@ impl TransferData {
         flow
     }
 
-    /// The transfer now, without `TCP_INFO` of its sockets.
+    /// The present state, without `TCP_INFO` of the sockets.
     pub(super) fn sample(&self, inner: &TransferState) -> Sample {
         self.sample_with(inner, TcpMonitor::flow)
     }
 
-    /// The same with `TCP_INFO`.
+    /// The present state with `TCP_INFO`.
     pub(super) fn detailed_sample(&self, inner: &TransferState) -> Sample {
         self.sample_with(inner, TcpMonitor::detailed_flow)
     }
@@ -137,8 +137,8 @@ impl TransferData {
         let up = counters.up.load(Ordering::Relaxed);
         let down = counters.down.load(Ordering::Relaxed);
         let tunnel = self.tunnel || inner.about.front == Front::Tunnel;
-        // Of received bytes, only payload counts: a peer that trickles also sends heads, interim responses and framing, and a hop's response does not
-        // come from the origin.
+        // Of the received bytes, only the payload counts: a slow peer also sends heads, interim responses and framing, and a hop's response is
+        // not the origin's.
         let payload = tunnel || self.stage >= Stage::SendingHead;
         let whole = self.is_whole(inner);
         let of_transfer = |flow: Flow, shared: bool, read, written| Flow {
@@ -153,7 +153,7 @@ impl TransferData {
         let client = self.client.as_ref().map(|side| {
             let mut flow = flow_of(&side.socket);
             if side.shared {
-                // What other transfers of the connection have queued. Its own window stops the body: `asks_origin`.
+                // The queued bytes belong to other transfers too. The stream's own window shows in `awaits_origin`.
                 (flow.queued, flow.blocked) = (0, false);
             }
             of_transfer(flow, side.shared, up, down)

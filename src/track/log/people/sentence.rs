@@ -21,7 +21,7 @@ pub(super) fn resource(line: &LogLine, status: Option<u64>) -> String {
     what
 }
 
-/// As `status` and the page mark it.
+/// True for a transfer that `status` and the page mark as unsuccessful.
 pub(super) fn is_unsuccessful(line: &LogLine, status: u64) -> bool {
     let response = ObservedResponse {
         host: line.text("host").unwrap_or_default(),
@@ -34,7 +34,7 @@ pub(super) fn is_unsuccessful(line: &LogLine, status: u64) -> bool {
     response.is_unsuccessful()
 }
 
-/// The size and, where there is room, the rate of the larger direction.
+/// The size and, with `rate`, the rate of the larger direction.
 pub(super) fn numbers(line: &LogLine, rate: bool) -> String {
     let [up, down, ms] = ["up", "down", "total_ms"].map(|name| line.number(name).unwrap_or(0));
     let (arrow, bytes) = if up > down {

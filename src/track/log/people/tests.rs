@@ -43,7 +43,7 @@ fn fault() -> LogLine {
 }
 
 #[test]
-fn a_transfer_is_one_line_in_the_order_in_which_a_person_reads() {
+fn a_transfer_is_one_line_that_fits_the_width() {
     let people = People::in_utc(false);
     assert_eq!(
         people.render(&upload(), 120),
@@ -56,7 +56,7 @@ fn a_transfer_is_one_line_in_the_order_in_which_a_person_reads() {
 }
 
 #[test]
-fn a_site_that_refuses_is_marked_and_a_request_for_credentials_or_an_optional_file_is_not() {
+fn a_refusal_is_marked_and_a_request_for_credentials_or_an_optional_file_is_not() {
     let answered = |method: &str, path: &str, status: u16, credentials: bool| {
         let line = line("transfer ended", Level::INFO)
             .with("host", "hf.co")
@@ -120,7 +120,7 @@ fn a_connection_without_a_readable_request_is_shown_by_its_client() {
 }
 
 #[test]
-fn a_transfer_that_failed_says_where() {
+fn a_failed_transfer_shows_its_code_uncut() {
     let mut failed = upload();
     failed
         .values
@@ -132,7 +132,7 @@ fn a_transfer_that_failed_says_where() {
     assert!(shown.starts_with("21:02:07 ! PUT "), "{shown}");
     assert!(shown.contains("LFS 4d7a214614 "), "{shown}");
     assert!(shown.contains("stalled-path-drops"), "{shown}");
-    // On a narrow terminal its code is still whole.
+    // On a narrow terminal, the code has its own line.
     assert_eq!(
         People::in_utc(false).render(&failed, 80),
         "21:02:07 ! PUT  cdn-lfs…ace.co LFS 4d7a214614               1m32s office   #1207\n\
@@ -141,7 +141,7 @@ fn a_transfer_that_failed_says_where() {
 }
 
 #[test]
-fn a_fault_is_a_sentence_and_an_advice_that_is_given_once() {
+fn a_fault_is_a_sentence_and_its_advice_is_shown_once() {
     let people = People::in_utc(false);
     assert_eq!(
         people.render(&fault(), 120),

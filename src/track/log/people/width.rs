@@ -2,7 +2,7 @@
 
 use crate::model::columns::count;
 
-/// At most `room` characters; the middle is left out.
+/// `text` in at most `room` columns; its middle is left out where it is longer.
 pub(super) fn shortened(text: &str, room: usize) -> String {
     let length = count(text);
     if length <= room {
@@ -17,7 +17,7 @@ pub(super) fn shortened(text: &str, room: usize) -> String {
     format!("{begin}…{rest}")
 }
 
-/// Exactly `room` characters.
+/// `text` in exactly `room` columns.
 pub(super) fn padded(text: &str, room: usize) -> String {
     format!("{:<room$}", shortened(text, room))
 }
