@@ -265,7 +265,7 @@ fn build(config: Config, shared: &Shared) -> Result<Arc<Forwarder>, StartError> 
         event::roots_incomplete(problem);
     }
     let (authority, opened) = authority.map_err(StartError::Ca)?;
-    if opened == CaOrigin::Made {
+    if opened == CaOrigin::Created {
         event::ca_made(&config.state_directory.join(CERTIFICATE_FILE));
     }
     for warning in authority.warnings() {

@@ -1,4 +1,4 @@
-//! The client's side: detects its protocol from the first bytes, and accepts TLS with a leaf of the local CA.
+//! The client's side: detects the protocol from the first bytes, and accepts TLS with a leaf of the local CA.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,13 +21,13 @@ pub(crate) enum FirstBytes {
     Tls(Bytes),
     /// Something else; these bytes were read.
     Plain(Bytes),
-    /// Nothing within the deadline: it waits for the server.
+    /// Nothing within the deadline: the client waits for the server to speak first.
     Silent,
-    /// It closed without sending.
+    /// The client closed the connection without sending.
     Closed,
 }
 
-/// Reads until the protocol of the first bytes is known; keeps reading after short reads within `deadline`.
+/// Reads until the first bytes show the protocol, also over several short reads, within `deadline`.
 pub(crate) async fn first_bytes(io: &mut BoxIo, deadline: Duration) -> io::Result<FirstBytes> {
     // Record type handshake, legacy version 3.x (RFC 8446, section 5.1).
     const TLS: [u8; 2] = [22, 3];
@@ -60,8 +60,8 @@ pub(crate) struct ClientTls {
 
 /// Accepts TLS with a leaf for `host`, offering at most `http`.
 ///
-/// A ClientHello whose SNI names another host gets the alert `unrecognized_name`: other parties could take either name for the origin. A
-/// client that does not trust the CA causes `client/handshaking/alert-unknown-ca` (or closes early, or `alert-bad-certificate`).
+/// A ClientHello whose SNI names another host gets the alert `unrecognized_name`, because it is unclear which of the two hosts the client
+/// wants. A client that does not trust the CA causes `client/handshaking/alert-unknown-ca`, `alert-bad-certificate` or `closed-early`.
 pub(crate) async fn accept(
     io: BoxIo,
     leaves: &Arc<Leaves>,

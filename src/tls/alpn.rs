@@ -2,7 +2,7 @@
 
 use crate::config::HttpVersion;
 
-/// The versions to offer by ALPN (RFC 7301).
+/// The versions to offer.
 pub(super) fn offered(http: HttpVersion) -> Vec<Vec<u8>> {
     match http {
         HttpVersion::Http1 => vec![b"http/1.1".to_vec()],

@@ -1,7 +1,7 @@
 //! The local CA: created on first run, with a key that only its owner can read, and name-constrained to the configured hosts.
 //!
-//! The key's file holds the key *and* its certificate, and so is the CA; `ca.pem` is a copy of the certificate for clients. With a single
-//! file, two daemons that start at once, or a power failure, cannot leave a key beside another key's certificate.
+//! One file holds the key and its certificate; `ca.pem` is a copy of the certificate for clients. Two daemons that start at once, or a
+//! power failure, can therefore never leave a key beside another key's certificate.
 
 use std::{
     fmt,
@@ -29,7 +29,7 @@ use crate::model::{Host, HostPattern, fault::BoxError};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// A warning is given when the certificate ends within this time.
+/// A certificate that expires within this time causes a warning.
 const SOON: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
 /// The CA's certificate and key.
@@ -45,14 +45,14 @@ pub(crate) enum CaOrigin {
     /// It existed.
     Found,
     /// It was created.
-    Made,
+    Created,
 }
 
 impl Authority {
-    /// Loads the CA of `directory`, or creates one that may sign only for `hosts`; returns which it was.
+    /// Loads the CA of `directory`, or creates one that may sign only for `hosts`. Returns which of the two it did.
     ///
-    /// Fails where the directory or a file cannot be read or written, and where the existing CA is damaged or expired: it is never replaced
-    /// here, because clients were told to trust it.
+    /// Fails where the directory or a file cannot be read or written, and where the existing CA is damaged or expired. It never replaces an
+    /// existing CA, because clients trust that one.
     pub(crate) fn open(
         directory: &Path,
         hosts: &[HostPattern],
@@ -67,16 +67,16 @@ impl Authority {
         let first =
             files::create(&path, made.as_bytes(), 0o600).map_err(|error| failed(error.into()))?;
         let opened = if first {
-            CaOrigin::Made
+            CaOrigin::Created
         } else {
             CaOrigin::Found
         };
-        // Another process may have been first: the file decides.
+        // Another process may have created the file first, so the file is loaded in either case.
         let authority = Self::load(directory)?.ok_or_else(|| failed("it was removed".into()))?;
         Ok((authority, opened))
     }
 
-    /// Replaces the CA by a new one, even if the old one is damaged or expired. Keeps a copy of the old certificate, but not of its key.
+    /// Replaces the CA with a new one, even if the old one is damaged or expired. Keeps a copy of the old certificate, but not of its key.
     ///
     /// Fails where the directory or a file cannot be written.
     pub(crate) fn rotate(directory: &Path, hosts: &[HostPattern]) -> Result<Self, CaError> {
@@ -111,7 +111,7 @@ impl Authority {
         &self.issuer
     }
 
-    /// `None` where there is no CA yet.
+    /// Loads the CA of `directory`; `None` where there is none yet.
     fn load(directory: &Path) -> Result<Option<Self>, CaError> {
         let path = directory.join(KEY_FILE);
         let mend = "`gitferry ca rotate` replaces it";
@@ -160,7 +160,7 @@ impl fmt::Debug for Authority {
     }
 }
 
-/// The warning where `certificate` ends soon; an error where it cannot be used at `now`.
+/// A warning where `certificate` expires soon. Fails with the reason where it is not valid at `now`.
 fn judge(certificate: &CaCertificate, now: SystemTime) -> Result<Option<String>, String> {
     let (begin, end) = (certificate.not_before(), certificate.not_after());
     if end <= now {
@@ -180,7 +180,7 @@ fn judge(certificate: &CaCertificate, now: SystemTime) -> Result<Option<String>,
     }))
 }
 
-/// The error where a certificate exists without its key: a new CA must not replace it silently.
+/// The error for a certificate that exists without its key: a new CA must not replace it silently.
 fn keyless(directory: &Path) -> Option<CaError> {
     let certificate = directory.join(CERTIFICATE_FILE);
     let reason = format!("it is missing, but its certificate {CERTIFICATE_FILE} exists");
@@ -201,7 +201,7 @@ fn params(permitted: &CaConstraints) -> CertificateParams {
     let id: String = (0..8)
         .map(|_| fastrand::alphanumeric().to_ascii_lowercase())
         .collect();
-    // Each CA has its own name: GnuTLS and NSS look issuers up by name, and two keys under one name confuse them.
+    // Each CA has its own name: GnuTLS and NSS look issuers up by name, and fail where two keys have the same one.
     params
         .distinguished_name
         .push(DnType::CommonName, format!("gitferry local CA {id}"));
@@ -211,7 +211,7 @@ fn params(permitted: &CaConstraints) -> CertificateParams {
         KeyUsagePurpose::CrlSign,
         KeyUsagePurpose::DigitalSignature,
     ];
-    // Constraints do not cover other uses: with the usages, the key cannot sign mail or code.
+    // Name constraints do not limit the purpose. This does: the key cannot sign mail or code.
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.not_before = (SystemTime::now() - DAY).into();
     params.not_after = (SystemTime::now() + VALIDITY).into();
@@ -223,7 +223,8 @@ fn params(permitted: &CaConstraints) -> CertificateParams {
         ))
     };
     let mut excluded = Vec::new();
-    // Constraints bind only the kinds of names that they mention (RFC 5280, section 4.2.1.10): kinds without a permitted name are excluded.
+    // Name constraints limit only the kinds of names that they mention (RFC 5280, section 4.2.1.10), so kinds without a permitted name are
+    // excluded.
     if permitted.names.is_empty() {
         excluded.push(GeneralSubtree::DnsName(String::new()));
     }
@@ -250,7 +251,7 @@ fn params(permitted: &CaConstraints) -> CertificateParams {
     params
 }
 
-/// Makes the key readable by its owner only; returns the sentence to log where that was necessary.
+/// Makes the key readable by its owner only. Returns a warning where it was not.
 fn tighten(key: &Path, file: &File, found: &Metadata) -> Result<Option<String>, CaError> {
     let mode = found.permissions().mode() & 0o777;
     if mode & 0o077 == 0 {

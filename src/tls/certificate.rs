@@ -1,7 +1,7 @@
 //! The local CA's certificate from its file: name, validity, constraints, fingerprint. `ca` handles the key.
 //!
-//! `gitferry ca show`, `path` and `export` read only this, and so need no permission to read the key. The certificate decides what the CA
-//! may sign for, so the constraints are read from it.
+//! `gitferry ca show`, `path` and `export` read only the certificate, so they need no permission to read the key. The hosts that the CA may
+//! sign for are read from the certificate's name constraints, not from the config.
 
 use std::{
     fs, io,
@@ -39,10 +39,10 @@ pub(crate) struct CaCertificate {
     public_key: Vec<u8>,
 }
 
-/// What the name constraints permit.
+/// The hosts that the name constraints permit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CaConstraints {
-    /// DNS subtrees: the name itself and everything below.
+    /// DNS subtrees: each name, and all names below it.
     pub names: Vec<String>,
     /// Single addresses.
     pub addresses: Vec<IpAddr>,
@@ -58,14 +58,14 @@ impl CaCertificate {
             Ok(bytes) => Self::from_pem(&bytes).map(Some).map_err(|reason| {
                 // The copy is unusable; the daemon writes it again from the key's file.
                 let advice = format!("`gitferry run` writes it again from {KEY_FILE}");
-                CaError::new(&path, reason).advice(advice)
+                CaError::new(&path, reason).with_advice(advice)
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(CaError::new(&path, error)),
         }
     }
 
-    /// Reads the first certificate of a PEM text; the error says why there is none, or none of a CA.
+    /// Reads the first certificate of a PEM text. Fails with the reason where there is none, or where it is not a CA's.
     pub(super) fn from_pem(bytes: &[u8]) -> Result<Self, String> {
         let der = CertificateDer::from_pem_slice(bytes)
             .map_err(|error| format!("it contains no certificate ({error})"))?;
@@ -93,7 +93,7 @@ impl CaCertificate {
         }
     }
 
-    /// The patterns that the CA may not sign for: they need a new CA.
+    /// The patterns for whose hosts the CA may not sign. They need a new CA.
     pub(crate) fn missing<'a>(&self, hosts: &'a [HostPattern]) -> Vec<&'a HostPattern> {
         hosts
             .iter()
@@ -126,19 +126,19 @@ impl CaCertificate {
         &self.permitted
     }
 
-    /// When it begins to be valid.
+    /// The begin of its validity.
     pub(crate) fn not_before(&self) -> SystemTime {
         self.not_before
     }
 
-    /// When it ends.
+    /// The end of its validity.
     pub(crate) fn not_after(&self) -> SystemTime {
         self.not_after
     }
 
-    /// SHA-256 of the certificate, as browsers and `openssl x509 -fingerprint` show it.
+    /// The SHA-256 of the certificate, in the form of browsers and of `openssl x509 -fingerprint`.
     pub(crate) fn fingerprint(&self) -> String {
-        // The suite is chosen for its hash; a crate for the hash alone is not needed.
+        // The cipher suite provides the hash, so no further crate is needed for it.
         let suite = cipher_suite::TLS13_AES_128_GCM_SHA256.tls13();
         let digest = suite.map(|suite| suite.common.hash_provider.hash(&self.der));
         let bytes = digest.iter().flat_map(|digest| digest.as_ref());
@@ -217,7 +217,7 @@ fn single_address(bytes: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// Lines of 64 characters (RFC 7468, section 2).
+/// The certificate as PEM, in lines of 64 characters (RFC 7468, section 2).
 pub(super) fn pem(certificate: &CertificateDer<'_>) -> String {
     let encoded = BASE64_STANDARD.encode(certificate);
     let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
@@ -273,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_date_is_shown_to_the_second() {
+    fn a_date_has_seconds_and_its_time_zone() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(951_827_696);
         assert_eq!(date(time), "2000-02-29 12:34:56 UTC");
     }

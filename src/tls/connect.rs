@@ -24,7 +24,8 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Connector {
     standard: Connectors,
-    /// For peers with their own roots or client certificate. Each has its own session cache, so no session resumes another identity.
+    /// For peers with their own roots or client certificate. Each has its own session cache, so that no session is resumed with another
+    /// identity.
     by_peer: Arc<HashMap<PeerTls, Connectors>>,
 }
 
@@ -32,11 +33,11 @@ pub(crate) struct Connector {
 struct Connectors {
     http1: TlsConnector,
     http2: TlsConnector,
-    /// The certificates that are trusted directly.
+    /// The certificates of `roots` of the peer, each of which is also trusted as the peer's own.
     own: Arc<[CertificateDer<'static>]>,
 }
 
-/// The parameters of a handshake.
+/// The peer of a handshake, and the parameters.
 pub(crate) struct Peer<'a> {
     /// The name that the certificate must contain.
     pub host: &'a Host,
@@ -58,15 +59,15 @@ pub(crate) struct OriginTls {
     pub io: BoxIo,
     /// HTTP/1.1 where the peer chose no version.
     pub http: HttpVersion,
-    /// True where no middlebox can have made the certificate: it is listed in `roots` of the route, or contains timestamps of public logs
-    /// (RFC 6962, section 3.3), as only certificates of public CAs do.
+    /// True where no middlebox can have created the certificate: `roots` of the route contains it, or it has timestamps of public logs
+    /// (RFC 6962, section 3.3), which only certificates of public CAs have.
     pub genuine: bool,
 }
 
 impl Connector {
-    /// Verifies against `roots`, and for each of `peers` also against its own roots.
+    /// A connector that verifies against `roots`, and for each of `peers` also against its own roots.
     ///
-    /// Fails where the provider lacks TLS 1.2 and 1.3, and where a peer's file is unusable.
+    /// Fails where the provider supports neither TLS 1.2 nor 1.3, and where a file of a peer is unusable.
     pub(crate) fn new(
         roots: &Roots,
         peers: impl IntoIterator<Item = PeerTls>,
@@ -84,7 +85,7 @@ impl Connector {
         })
     }
 
-    /// Makes a handshake with `peer`; faults are on its leg, in stage handshaking.
+    /// Makes a handshake with `peer`. Faults are on the peer's leg, in stage handshaking.
     pub(crate) async fn connect(&self, io: BoxIo, peer: &Peer<'_>) -> Result<OriginTls, Fault> {
         let fault = |kind| Fault::new(peer.leg, Stage::Handshaking, kind).peer(peer.address);
         let name = match peer.host {
@@ -120,7 +121,7 @@ impl Connector {
         }
     }
 
-    /// Makes a handshake with `hop`, HTTP/1.1 only, within `deadline`; faults are on the hop's leg.
+    /// Makes a handshake with `hop` within `deadline`, offering only HTTP/1.1. Faults are on the hop's leg.
     pub(crate) async fn secure(
         &self,
         io: BoxIo,

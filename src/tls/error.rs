@@ -8,7 +8,7 @@ use std::{
 
 use crate::model::fault::BoxError;
 
-/// Why there is no CA.
+/// A CA that is missing or unusable, and why.
 #[derive(Debug)]
 pub(crate) struct CaError {
     /// The file or directory.
@@ -28,16 +28,16 @@ impl CaError {
         }
     }
 
-    /// The same with what to do about it.
+    /// Adds the advice.
     #[must_use]
-    pub(super) fn advice(mut self, advice: impl Into<Box<str>>) -> Self {
+    pub(super) fn with_advice(mut self, advice: impl Into<Box<str>>) -> Self {
         self.advice = Some(advice.into());
         self
     }
 
-    /// The existing CA is unusable, and a new one is the remedy.
+    /// The error of an existing CA that only a new one can replace.
     pub(super) fn unusable(path: &Path, reason: &str) -> Self {
-        Self::new(path, reason).advice("`gitferry ca rotate` creates a new CA")
+        Self::new(path, reason).with_advice("`gitferry ca rotate` creates a new CA")
     }
 }
 

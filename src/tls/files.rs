@@ -1,8 +1,7 @@
-//! The files of the CA: their names, how they are read, and how they are written.
+//! The files of the CA: their names, reading and writing.
 //!
-//! A file is written under a temporary name, synced and then renamed, so a reader, another daemon that starts at the same moment, or a
-//! power failure never sees half of it. Reading does not follow links, does not wait for the other end of a FIFO, and accepts only regular
-//! files.
+//! A file is written under a temporary name, synced and then renamed, so that neither a reader, nor another daemon that starts at the same
+//! moment, nor a power failure leaves half of it. Reading does not follow links, does not block on a FIFO, and accepts only regular files.
 
 use std::{
     ffi::OsStr,
@@ -25,7 +24,7 @@ pub(crate) const CERTIFICATE_FILE: &str = "ca.pem";
 pub(crate) const OLD_FILE: &str = "ca.old.pem";
 /// The roots that gitferry trusts and the CA's certificate, for clients that take one file.
 pub(crate) const BUNDLE_FILE: &str = "bundle.pem";
-/// How many random characters end a temporary file's name.
+/// The number of random characters at the end of a temporary file's name.
 const RANDOM: usize = 16;
 
 /// Creates `directory` and missing parents; an existing one is not changed.
@@ -54,12 +53,12 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 pub(super) fn replace_if_changed(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     match read_regular(path)? {
         Some(held) if held == bytes => Ok(()),
-        // A link is replaced; its destination does not change.
+        // A symbolic link is replaced; the file that it points to does not change.
         _ => replace(path, bytes, mode),
     }
 }
 
-/// Creates `path` with `bytes` unless it exists; false where another process was faster.
+/// Creates `path` with `bytes`. Returns false where it exists already.
 pub(super) fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
     match write_temporary(path, bytes, mode)?.persist_noclobber(path) {
         Ok(_) => sync_directory(path).map(|()| true),
@@ -91,18 +90,18 @@ fn open(path: &Path, mend: &str) -> Result<Option<(File, fs::Metadata)>, CaError
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
-            return Err(CaError::new(path, "it is a symbolic link").advice(mend));
+            return Err(CaError::new(path, "it is a symbolic link").with_advice(mend));
         }
         Err(error) => return Err(CaError::new(path, error)),
     };
     let found = file.metadata().map_err(|error| CaError::new(path, error))?;
     if !found.is_file() {
-        return Err(CaError::new(path, "it is not a regular file").advice(mend));
+        return Err(CaError::new(path, "it is not a regular file").with_advice(mend));
     }
     Ok(Some((file, found)))
 }
 
-/// The same, for a file that must belong to the user that gitferry runs as, or for root to the directory's owner.
+/// Like [`open`], for a file that must belong to gitferry's own user; for root, it may also belong to the directory's owner.
 pub(super) fn open_own(path: &Path, mend: &str) -> Result<Option<(File, fs::Metadata)>, CaError> {
     let Some((file, found)) = open(path, mend)? else {
         return Ok(None);
@@ -119,7 +118,7 @@ pub(super) fn open_own(path: &Path, mend: &str) -> Result<Option<(File, fs::Meta
             "run `chown {user} {}` if you put it there; if not, {mend}",
             path.display()
         );
-        return Err(CaError::new(path, reason).advice(advice));
+        return Err(CaError::new(path, reason).with_advice(advice));
     }
     Ok(Some((file, found)))
 }
@@ -137,7 +136,7 @@ pub(super) fn read_regular(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// A synced file with `bytes` beside `path`; removed when dropped before it was renamed to `path`.
+/// A synced file with `bytes` in the directory of `path`. Dropping it removes it, unless it was renamed.
 fn write_temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut file = tempfile::Builder::new()
@@ -180,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_two_that_create_a_file_one_wins_and_both_know() {
+    fn only_the_first_of_two_creates_a_file_and_both_learn_which() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
         assert!(create(&path, b"first", 0o600).unwrap());

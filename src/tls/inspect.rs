@@ -1,7 +1,7 @@
-//! Handshakes for inspection: which certificates a peer presents, and which ClientHello it answers.
+//! Handshakes for inspection: the certificates that a peer presents, and the ClientHello that it answers.
 //!
-//! `gitferry doctor` compares several hellos and must see a certificate even where it is not trusted. No byte of a request is sent on such
-//! a connection: it is closed after the handshake, and only the observations are returned.
+//! `gitferry doctor` compares several ClientHellos and needs the certificates even where they are not trusted. Such a connection carries
+//! no request: it is closed after the handshake.
 
 use std::{
     net::SocketAddr,
@@ -10,17 +10,14 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
+    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use tokio_rustls::TlsConnector;
 
-use super::{trust::Roots, verify::explained};
+use super::{trust::Roots, verify::Verifier};
 use crate::{
     config::HttpVersion,
     io::BoxIo,
@@ -30,17 +27,17 @@ use crate::{
 /// The ClientHello to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hello {
-    /// As gitferry sends it.
+    /// The one that gitferry sends.
     Usual,
-    /// A minimal one: one key share, few cipher suites, no ALPN.
+    /// A minimal one: one key share, three cipher suites, no ALPN.
     Small,
-    /// More than one packet, with a post-quantum key share, as OpenSSL 3.5, Go 1.24 and browsers send it.
+    /// One of more than one packet, with a post-quantum key share, like that of OpenSSL 3.5, Go 1.24 and browsers.
     Large,
-    /// As gitferry sends it, without the host's name.
+    /// The one that gitferry sends, without SNI.
     Nameless,
 }
 
-/// What a peer presented.
+/// The certificates and the TLS version of a peer.
 #[derive(Debug)]
 pub(crate) struct Inspection {
     /// Its certificates, its own first.
@@ -53,7 +50,7 @@ pub(crate) struct Inspection {
 
 /// Makes a handshake for `host` with `hello`, then closes the connection.
 ///
-/// Fails where the handshake does not complete; an untrusted certificate is no failure here.
+/// Fails where the handshake does not complete. An untrusted certificate does not fail it.
 pub(crate) async fn inspect(
     io: BoxIo,
     host: &Host,
@@ -90,7 +87,7 @@ fn provider(hello: Hello) -> CryptoProvider {
     match hello {
         Hello::Usual | Hello::Nameless => {}
         Hello::Small => {
-            // Only the first has its key share in the hello; the second is for P-256 certificates in TLS 1.2.
+            // The hello has a key share only for the first group; the second is for P-256 certificates in TLS 1.2.
             provider.kx_groups = vec![group::X25519, group::SECP256R1];
             provider.cipher_suites = vec![
                 suite::TLS13_AES_128_GCM_SHA256,
@@ -127,11 +124,7 @@ fn config(hello: Hello, recorder: &Arc<Recorder>) -> Result<ClientConfig, Error>
 /// Accepts any certificate and records the result of its verification.
 #[derive(Debug)]
 struct Recorder {
-    /// `None` where there are no roots.
-    inner: Option<Arc<WebPkiServerVerifier>>,
-    roots: Arc<RootCertStore>,
-    schemes: Vec<SignatureScheme>,
-    provider: Arc<CryptoProvider>,
+    verifier: Verifier,
     seen: Mutex<Option<PeerChain>>,
 }
 
@@ -140,23 +133,8 @@ type PeerChain = (Vec<CertificateDer<'static>>, Result<(), Error>);
 
 impl Recorder {
     fn new(hello: Hello, roots: &Roots) -> Result<Self, BoxError> {
-        let provider = Arc::new(provider(hello));
-        let inner = if roots.store.is_empty() {
-            None
-        } else {
-            let builder = WebPkiServerVerifier::builder_with_provider(
-                Arc::clone(&roots.store),
-                Arc::clone(&provider),
-            );
-            Some(builder.build()?)
-        };
         Ok(Self {
-            inner,
-            roots: Arc::clone(&roots.store),
-            schemes: provider
-                .signature_verification_algorithms
-                .supported_schemes(),
-            provider,
+            verifier: Verifier::new(Vec::new(), &roots.store, &Arc::new(provider(hello)))?,
             seen: Mutex::default(),
         })
     }
@@ -186,22 +164,16 @@ impl ServerCertVerifier for Recorder {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified: Result<(), Error> = match &self.inner {
-            Some(inner) => inner
-                .verify_server_cert(end_entity, intermediates, name, ocsp, now)
-                .map(drop),
-            None => Err(Error::InvalidCertificate(
-                rustls::CertificateError::UnknownIssuer,
-            )),
-        };
-        let verified =
-            verified.map_err(|error| explained(error, &self.roots, end_entity, intermediates));
+        let verified = self
+            .verifier
+            .verify_server_cert(end_entity, intermediates, name, ocsp, now);
         let chain = [end_entity]
             .into_iter()
             .chain(intermediates)
             .map(|certificate| certificate.clone().into_owned())
             .collect();
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((chain, verified));
+        let seen = Some((chain, verified.map(drop)));
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -211,8 +183,8 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+        self.verifier
+            .verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -221,11 +193,11 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+        self.verifier
+            .verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes.clone()
+        self.verifier.supported_verify_schemes()
     }
 }

@@ -31,7 +31,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const VALIDITY: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// A leaf is replaced when less than this time remains.
 const RENEW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// More hosts than a user's routes cover; beyond it the cache is emptied.
+/// The largest number of cached leaves: more hosts than the routes of a user cover. Beyond it the cache is emptied.
 const LIMIT: usize = 512;
 
 /// Leaves of one CA.
@@ -112,7 +112,7 @@ impl Leaves {
             .push(DnType::OrganizationName, "gitferry");
         params.subject_alt_names = vec![match host {
             Host::Name(name) => {
-                // A common name has at most 64 characters (RFC 5280, appendix A.1), and no client compares it any more.
+                // A common name has at most 64 characters (RFC 5280, appendix A.1). Clients no longer compare it.
                 if name.len() <= 64 {
                     params
                         .distinguished_name
@@ -123,7 +123,7 @@ impl Leaves {
             // No common name: GnuTLS reads it as a DNS name where there is no other, and applies the name constraints to it.
             Host::Ip(ip) => SanType::IpAddress(*ip),
         }];
-        // rcgen would derive it from the key, which all leaves share; NSS refuses two certificates with the same serial number.
+        // rcgen would derive the serial number from the key, which all leaves share. NSS refuses two certificates with the same one.
         params.serial_number = Some(fastrand::u64(1..).into());
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -1,10 +1,10 @@
-//! The first entropy of the random generator.
+//! The first entropy of the random number generator.
 
 use std::thread;
 
 use rustls::crypto::aws_lc_rs;
 
-/// Lets the generator gather it in the background: AWS-LC measures CPU jitter for 25 ms, and the first key generation waits for it.
+/// Gathers it in the background: AWS-LC measures CPU jitter for 25 ms, and the first key generation would wait for it.
 pub(crate) fn seed_generator() {
     let seeding = || {
         let generator = aws_lc_rs::default_provider().secure_random;

@@ -1,4 +1,4 @@
-//! Checks who may write the state directory and its files: a user who can replace the CA's key can impersonate every site.
+//! Checks who may write to the state directory and its files: a user who can replace the CA's key can impersonate every site.
 //!
 //! [`check`] runs before anything in the directory is read, written or removed. Its error names the command that fixes the problem.
 
@@ -13,7 +13,7 @@ use nix::unistd::geteuid;
 
 use super::{CaError, files};
 
-/// An older temporary file belongs to a killed process: writing one takes milliseconds.
+/// A temporary file older than this belongs to a killed process: writing one takes milliseconds.
 const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
 /// Who may use a state directory.
@@ -34,7 +34,7 @@ pub(crate) fn check(directory: &Path, users: StateUsers) -> Result<(), CaError> 
         Ok(found) if found.is_dir() => check_owner(&spool, users)?,
         Ok(_) => {
             let advice = format!("run `rm {}`", spool.display());
-            return Err(CaError::new(&spool, "it is not a directory").advice(advice));
+            return Err(CaError::new(&spool, "it is not a directory").with_advice(advice));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(CaError::new(&spool, error)),
@@ -57,7 +57,7 @@ fn check_owner(directory: &Path, users: StateUsers) -> Result<(), CaError> {
         let advice = format!(
             "run `chown -R {user} {path}` if nobody else wrote to it, or set another `directory` of `[state]`"
         );
-        return Err(CaError::new(directory, reason).advice(advice));
+        return Err(CaError::new(directory, reason).with_advice(advice));
     }
     let mode = found.mode() & 0o777;
     if mode & 0o022 != 0 {
@@ -65,7 +65,7 @@ fn check_owner(directory: &Path, users: StateUsers) -> Result<(), CaError> {
         let advice = format!(
             "run `chmod go-w {path}`, and then `gitferry ca rotate` if somebody else may have written to it"
         );
-        return Err(CaError::new(directory, reason).advice(advice));
+        return Err(CaError::new(directory, reason).with_advice(advice));
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ pub(crate) struct ExternalCa(CertifiedIssuer<'static, KeyPair>);
 
 impl ExternalCa {
     pub(crate) fn new() -> Self {
-        // Two roots of one name would cause a bad signature instead of an unknown issuer.
+        // With two roots of one name, the error would be a bad signature and not an unknown issuer.
         let mut parameters = named(&format!("Test Root {:08x}", fastrand::u32(..)));
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap())
@@ -101,7 +101,7 @@ pub(super) fn self_signed(name: &str) -> (Arc<ServerConfig>, CertificateDer<'sta
     signed_by_itself(leaf(&[name]))
 }
 
-/// The same with a certificate that is a CA's.
+/// Like [`self_signed`], with a CA certificate.
 pub(super) fn self_signed_ca(name: &str) -> (Arc<ServerConfig>, CertificateDer<'static>) {
     let mut parameters = leaf(&[name]);
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -19,13 +19,13 @@ use crate::{config::Trust, model::fault::BoxError};
 pub(crate) struct Roots {
     /// For verification.
     pub store: Arc<RootCertStore>,
-    /// Errors of unreadable files, a line each; the readable ones are used.
+    /// The errors of unreadable files, a line each; the other files are used.
     pub problems: Vec<String>,
     certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Roots {
-    /// Reads them. Never fails: without roots every verification fails, and `problems` says why.
+    /// Reads the roots. Never fails: without roots every verification fails, and `problems` says why.
     pub(crate) fn load(trust: &Trust) -> Self {
         let mut problems = Vec::new();
         let mut certificates = Vec::new();
@@ -62,7 +62,7 @@ impl Roots {
         }
     }
 
-    /// Writes the bundle (these roots and the CA's certificate) into the state directory, atomically, and only where its content changes.
+    /// Writes the bundle (these roots and the CA's certificate) into the state directory, atomically, and only if its content changes.
     ///
     /// Fails where the file cannot be written.
     pub(crate) fn write_bundle(
@@ -73,8 +73,8 @@ impl Roots {
         self.write_bundle_with(state_directory, authority, "")
     }
 
-    /// The same with `also`, in PEM: the previous CA, with which a running daemon signs until it has read the new one. Its next start or reload
-    /// writes the bundle without it.
+    /// Like [`Self::write_bundle`], with `also` in PEM: the previous CA, with which a running daemon signs until it has loaded the new one. The
+    /// daemon's next start or reload writes the bundle without it.
     ///
     /// Fails where the file cannot be written.
     pub(crate) fn write_bundle_with(
@@ -95,7 +95,7 @@ impl Roots {
     }
 }
 
-/// The certificates of a PEM file; the error says why one of them cannot be a root.
+/// The certificates of a PEM file. Fails where there is none, or where one of them cannot be a root.
 fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
     let certificates =
         CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<CertificateDer<'_>>, _>>()?;

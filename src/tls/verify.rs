@@ -1,6 +1,6 @@
-//! Verification of a peer: a certificate listed in its own `roots` is trusted directly, every other one through the common roots.
+//! Verification of a peer: a certificate in the peer's own `roots` is trusted directly, every other one through the common roots.
 //!
-//! Where no root signed it, the error names the issuer.
+//! The error of a certificate that no root signed names the issuer.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -22,7 +22,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::certificate;
 use crate::model::{FaultKind, classify, fault::BoxError, untrusted::Untrusted};
 
-/// Trusts the `own` certificates and those that the common roots vouch for.
+/// Trusts the `own` certificates, and those that a common root signed.
 #[derive(Debug)]
 pub(super) struct Verifier {
     own: Vec<CertificateDer<'static>>,
@@ -62,7 +62,7 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // Compared byte for byte: certificates that it signed are not trusted, even if it is a CA's.
+        // The comparison is byte for byte: an own certificate may be a CA's, but what it signed is not trusted.
         if self.own.iter().any(|own| own == end_entity) {
             return own_certificate(end_entity, server_name, now)
                 .map(|()| ServerCertVerified::assertion());
@@ -100,7 +100,7 @@ impl ServerCertVerifier for Verifier {
 }
 
 /// `error`, with the reason where the certificate is not trusted.
-pub(super) fn explained(
+fn explained(
     error: Error,
     roots: &RootCertStore,
     end_entity: &CertificateDer<'_>,
@@ -127,8 +127,8 @@ fn is_root(roots: &RootCertStore, certificate: &CertificateDer<'_>) -> bool {
     added.is_ok() && anchor.is_some_and(|anchor| roots.roots.contains(anchor))
 }
 
-/// The checks of a listed certificate: its dates, purpose and name. webpki refuses a CA certificate as a server's, and `openssl req -x509`
-/// makes one with CA:TRUE.
+/// Checks the dates, the purpose and the name of a listed certificate. webpki cannot do it: it refuses a CA certificate as a server's, and
+/// `openssl req -x509` creates one with CA:TRUE.
 fn own_certificate(
     der: &CertificateDer<'_>,
     name: &ServerName<'_>,
@@ -150,7 +150,7 @@ fn own_certificate(
     }
     match parsed.subject_alternative_name() {
         Ok(Some(_)) => verify_server_name(&ParsedCertificate::try_from(der)?, name),
-        // Only where there is no other name (RFC 9525 does not use common names, but old tools use nothing else).
+        // RFC 9525 does not use common names, but old tools write no other name.
         Ok(None) if has_common_name(&parsed, name) => Ok(()),
         Ok(None) => Err(CertificateError::NotValidForName.into()),
         Err(_) => Err(CertificateError::BadEncoding.into()),

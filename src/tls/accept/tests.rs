@@ -26,7 +26,7 @@ async fn first(pieces: &[&[u8]], close: bool) -> FirstBytes {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_bytes_are_known_for_what_they_are() {
+async fn the_first_bytes_show_tls_plain_bytes_silence_or_an_end() {
     let bytes = Bytes::from_static;
     for (pieces, close, expected) in [
         (
@@ -101,8 +101,8 @@ impl Client {
         self
     }
 
-    /// Requests `name` where the CONNECT was for `host`.
-    async fn meets(
+    /// Connects with the SNI `name` after a CONNECT to `host`.
+    async fn connect(
         &self,
         leaves: &Arc<Leaves>,
         name: &str,
@@ -136,7 +136,9 @@ async fn a_client_that_trusts_the_ca_is_served_for_names_and_addresses() {
     let leaves = Arc::new(testing::leaves(&["hf.co", "*.hf.co", "192.0.2.1", "::1"]));
     let client = Client::trusting(&leaves);
     for name in ["hf.co", "cdn.hf.co", "a.b.hf.co", "192.0.2.1", "::1"] {
-        let (accepted, got) = client.meets(&leaves, name, name, HttpVersion::Http1).await;
+        let (accepted, got) = client
+            .connect(&leaves, name, name, HttpVersion::Http1)
+            .await;
         assert_eq!(got.unwrap(), b"hello", "{name}");
         accepted.unwrap();
     }
@@ -152,15 +154,15 @@ async fn a_client_hello_that_names_another_host_than_the_connect_ends_in_an_aler
         ("cdn.hf.co", "lfs.hf.co"),
         ("evil.example", "cdn.hf.co"),
     ] {
-        let (accepted, got) = client.meets(&leaves, sni, host, HttpVersion::Http1).await;
-        let told = got.unwrap_err().to_string();
-        assert!(told.contains("UnrecognisedName"), "{sni} {host}: {told}");
+        let (accepted, got) = client.connect(&leaves, sni, host, HttpVersion::Http1).await;
+        let alert = got.unwrap_err().to_string();
+        assert!(alert.contains("UnrecognisedName"), "{sni} {host}: {alert}");
         let fault = accepted.err().unwrap();
         assert_eq!(fault.code(), "client/handshaking/misdirected");
         assert!(fault.chain().contains(sni) && fault.chain().contains(host));
     }
     let (accepted, _) = client
-        .meets(&leaves, "CDN.hf.co", "cdn.hf.co", HttpVersion::Http1)
+        .connect(&leaves, "CDN.hf.co", "cdn.hf.co", HttpVersion::Http1)
         .await;
     accepted.unwrap();
 }
@@ -179,12 +181,12 @@ async fn alpn_offers_no_more_than_the_route_says() {
         (&[], HttpVersion::Http2, HttpVersion::Http1),
     ] {
         let client = Client::trusting(&leaves).offering(offered);
-        let (accepted, _) = client.meets(&leaves, "hf.co", "hf.co", http).await;
+        let (accepted, _) = client.connect(&leaves, "hf.co", "hf.co", http).await;
         assert_eq!(accepted.unwrap().http, chosen, "{offered:?} {http:?}");
     }
     let client = Client::trusting(&leaves).offering(&["h2"]);
     let (accepted, _) = client
-        .meets(&leaves, "hf.co", "hf.co", HttpVersion::Http1)
+        .connect(&leaves, "hf.co", "hf.co", HttpVersion::Http1)
         .await;
     assert_eq!(
         accepted.err().unwrap().code(),
@@ -197,7 +199,7 @@ async fn a_client_that_does_not_trust_the_ca_is_named_by_its_alert() {
     let leaves = Arc::new(testing::leaves(&["hf.co"]));
     let client = Client::with(testing::ExternalCa::new().store());
     let (accepted, _) = client
-        .meets(&leaves, "hf.co", "hf.co", HttpVersion::Http1)
+        .connect(&leaves, "hf.co", "hf.co", HttpVersion::Http1)
         .await;
     let fault = accepted.err().unwrap();
     assert_eq!(fault.code(), "client/handshaking/alert-unknown-ca");
@@ -205,11 +207,11 @@ async fn a_client_that_does_not_trust_the_ca_is_named_by_its_alert() {
 }
 
 #[tokio::test]
-async fn a_host_beyond_the_constraints_ends_in_a_fault_with_the_cure() {
+async fn a_host_that_the_ca_may_not_sign_for_is_a_fault_that_names_ca_rotate() {
     let leaves = Arc::new(testing::leaves(&["hf.co"]));
     let client = Client::trusting(&leaves);
     let (accepted, got) = client
-        .meets(&leaves, "github.com", "github.com", HttpVersion::Http1)
+        .connect(&leaves, "github.com", "github.com", HttpVersion::Http1)
         .await;
     let fault = accepted.err().unwrap();
     assert_eq!(fault.code(), "client/handshaking/local");
@@ -247,7 +249,7 @@ async fn a_second_connection_resumes_the_session_of_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_falls_silent_or_away_is_a_fault_of_its_own() {
+async fn silence_an_end_and_a_malformed_hello_of_the_client_are_different_faults() {
     let leaves = Arc::new(testing::leaves(&["hf.co"]));
     for (sends, closes, code) in [
         (&b"\x16\x03\x01"[..], false, "client/handshaking/timed-out"),

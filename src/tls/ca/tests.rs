@@ -18,11 +18,11 @@ fn chain(error: &CaError) -> String {
 }
 
 #[test]
-fn the_first_run_makes_a_ca_and_the_second_finds_it() {
+fn the_first_run_creates_a_ca_and_the_second_loads_it() {
     let state = tempfile::tempdir().unwrap();
     let directory = state.path().join("a/gitferry");
     let (made, opened) = Authority::open(&directory, &patterns(&HOSTS)).unwrap();
-    assert_eq!(opened, CaOrigin::Made);
+    assert_eq!(opened, CaOrigin::Created);
     assert_eq!(mode(&directory), 0o755);
     assert_eq!(mode(&directory.join(KEY_FILE)), 0o600);
     assert_eq!(mode(&directory.join(CERTIFICATE_FILE)), 0o644);
@@ -38,7 +38,7 @@ fn the_first_run_makes_a_ca_and_the_second_finds_it() {
 }
 
 #[test]
-fn the_certificate_permits_the_configured_hosts_alone() {
+fn the_certificate_permits_only_the_configured_hosts() {
     let state = tempfile::tempdir().unwrap();
     let (ca, _) = Authority::open(state.path(), &patterns(&HOSTS)).unwrap();
     let (_, parsed) = X509Certificate::from_der(ca.certificate().der()).unwrap();
@@ -80,7 +80,7 @@ fn the_certificate_permits_the_configured_hosts_alone() {
 }
 
 #[test]
-fn every_ca_has_a_name_of_its_own() {
+fn every_ca_has_its_own_name() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (one, _) = Authority::open(one.path(), &patterns(&HOSTS)).unwrap();
     let (two, _) = Authority::open(two.path(), &patterns(&HOSTS)).unwrap();
@@ -94,7 +94,7 @@ fn every_ca_has_a_name_of_its_own() {
 }
 
 #[test]
-fn of_daemons_that_start_at_once_all_use_one_ca() {
+fn daemons_that_start_at_once_use_the_same_ca() {
     let state = tempfile::tempdir().unwrap();
     let open = || {
         let (ca, opened) = Authority::open(state.path(), &patterns(&HOSTS)).unwrap();
@@ -111,12 +111,12 @@ fn of_daemons_that_start_at_once_all_use_one_ca() {
     assert!(opened.iter().all(|(pem, _)| *pem == on_disk));
     let made = opened
         .iter()
-        .filter(|(_, opened)| *opened == CaOrigin::Made);
+        .filter(|(_, opened)| *opened == CaOrigin::Created);
     assert_eq!(made.count(), 1);
 }
 
 #[test]
-fn a_rotation_keeps_the_old_certificate_and_never_the_old_key() {
+fn a_rotation_keeps_the_old_certificate_and_not_the_old_key() {
     let state = tempfile::tempdir().unwrap();
     let (old, _) = Authority::open(state.path(), &patterns(&["hf.co"])).unwrap();
     let new = Authority::rotate(state.path(), &patterns(&["github.com"])).unwrap();
@@ -130,7 +130,7 @@ fn a_rotation_keeps_the_old_certificate_and_never_the_old_key() {
 }
 
 #[test]
-fn a_key_that_others_may_read_is_taken_from_them_aloud() {
+fn a_key_that_others_can_read_loses_that_permission_with_a_warning() {
     let state = tempfile::tempdir().unwrap();
     Authority::open(state.path(), &patterns(&HOSTS)).unwrap();
     let key = state.path().join(KEY_FILE);
@@ -142,7 +142,7 @@ fn a_key_that_others_may_read_is_taken_from_them_aloud() {
 }
 
 #[test]
-fn a_damaged_ca_is_not_replaced_but_named_with_its_cure() {
+fn a_damaged_ca_is_an_error_that_names_ca_rotate_and_is_not_replaced() {
     let state = tempfile::tempdir().unwrap();
     let (ca, _) = Authority::open(state.path(), &patterns(&HOSTS)).unwrap();
     let other = tempfile::tempdir().unwrap();
@@ -169,7 +169,7 @@ fn a_damaged_ca_is_not_replaced_but_named_with_its_cure() {
 }
 
 #[test]
-fn a_ca_says_when_it_is_over_and_warns_before() {
+fn an_expired_or_future_ca_is_an_error_and_one_that_expires_soon_a_warning() {
     let state = tempfile::tempdir().unwrap();
     let (ca, _) = Authority::open(state.path(), &patterns(&HOSTS)).unwrap();
     let ca = ca.certificate();
@@ -187,7 +187,7 @@ fn a_ca_says_when_it_is_over_and_warns_before() {
 }
 
 #[test]
-fn the_key_is_in_no_debug_output() {
+fn debug_output_does_not_contain_the_key() {
     let state = tempfile::tempdir().unwrap();
     let (ca, _) = Authority::open(state.path(), &patterns(&HOSTS)).unwrap();
     let text = fs::read_to_string(state.path().join(KEY_FILE)).unwrap();

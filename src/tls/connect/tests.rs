@@ -45,7 +45,7 @@ async fn dial_with(
     connector.connect(Box::new(io), &peer).await
 }
 
-/// The fault of a handshake for `name` with a server that presents its certificate.
+/// The fault of a handshake for `name` with `server`.
 async fn refusal(world: &ExternalCa, server: Arc<ServerConfig>, name: &str) -> Fault {
     let connector = Connector::new(&world.roots(), []).unwrap();
     refusal_by(&connector, server, name).await
@@ -58,7 +58,7 @@ async fn refusal_by(connector: &Connector, server: Arc<ServerConfig>, name: &str
     secured.err().unwrap()
 }
 
-/// The fault of a handshake with a peer that behaves as in `play`.
+/// The fault of a handshake with a peer that runs `play`.
 async fn with_peer<F: Future<Output = ()>>(play: impl FnOnce(DuplexStream) -> F) -> Fault {
     let connector = Connector::new(&ExternalCa::new().roots(), []).unwrap();
     let (near, far) = duplex(16 * 1024);
@@ -70,7 +70,7 @@ async fn with_peer<F: Future<Output = ()>>(play: impl FnOnce(DuplexStream) -> F)
 }
 
 #[tokio::test]
-async fn a_verified_peer_is_spoken_to_with_the_http_that_both_offer() {
+async fn a_verified_peer_gets_the_highest_http_version_that_both_offer() {
     let world = ExternalCa::new();
     let connector = Connector::new(&world.roots(), []).unwrap();
     for (offers, http, chosen) in [
@@ -107,7 +107,7 @@ async fn a_verified_peer_is_spoken_to_with_the_http_that_both_offer() {
 }
 
 #[tokio::test]
-async fn a_bad_certificate_is_refused_by_its_kind() {
+async fn each_kind_of_bad_certificate_is_its_own_fault() {
     let world = ExternalCa::new();
     let now = SystemTime::now();
     let over = |p: &mut CertificateParams| testing::validity(p, now - 9 * DAY, now - 2 * DAY);
@@ -153,7 +153,7 @@ async fn a_bad_certificate_is_refused_by_its_kind() {
 }
 
 #[tokio::test]
-async fn an_address_needs_its_own_address_in_the_certificate() {
+async fn a_peer_named_by_address_needs_that_address_in_its_certificate() {
     let world = ExternalCa::new();
     for names in [&["192.0.2.9"][..], &["hf.co"], &["::1"]] {
         let fault = refusal(&world, world.server(names, |_| {}), "192.0.2.1").await;
@@ -166,7 +166,7 @@ async fn an_address_needs_its_own_address_in_the_certificate() {
 }
 
 #[tokio::test]
-async fn a_peer_of_tls_1_2_alone_is_spoken_to() {
+async fn a_peer_with_only_tls_1_2_is_accepted() {
     let world = ExternalCa::new();
     let server = world.server_of(&["hf.co"], |_| {}, &[&rustls::version::TLS12]);
     let connector = Connector::new(&world.roots(), []).unwrap();
@@ -180,7 +180,7 @@ async fn a_peer_of_tls_1_2_alone_is_spoken_to() {
 }
 
 #[tokio::test]
-async fn a_self_signed_server_is_believed_once_its_certificate_is_a_root() {
+async fn a_self_signed_server_is_trusted_once_its_certificate_is_a_root_but_not_a_ca() {
     let (server, certificate) = testing::self_signed("hf.co");
     let connector = Connector::new(&Roots::of(vec![certificate], Vec::new()), []).unwrap();
     let (near, far) = duplex(16 * 1024);
@@ -197,7 +197,7 @@ async fn a_self_signed_server_is_believed_once_its_certificate_is_a_root() {
 }
 
 #[tokio::test]
-async fn without_roots_nobody_is_believed() {
+async fn without_roots_no_peer_is_trusted() {
     let connector = Connector::new(&Roots::of(Vec::new(), Vec::new()), []).unwrap();
     let server = ExternalCa::new().server(&["hf.co"], |_| {});
     let fault = refusal_by(&connector, server, "hf.co").await;
@@ -205,7 +205,7 @@ async fn without_roots_nobody_is_believed() {
 }
 
 #[tokio::test]
-async fn an_alert_of_the_peer_is_named() {
+async fn the_fault_contains_the_name_of_the_peers_alert() {
     for (alert, name) in [
         (112, "unrecognized-name"),
         (40, "handshake-failure"),
@@ -221,7 +221,7 @@ async fn an_alert_of_the_peer_is_named() {
 }
 
 #[tokio::test]
-async fn a_peer_of_another_protocol_is_a_bad_answer() {
+async fn a_peer_that_speaks_another_protocol_is_a_bad_answer() {
     for response in [
         &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
         b"SSH-2.0-OpenSSH_9.2\r\n",
@@ -236,7 +236,7 @@ async fn a_peer_of_another_protocol_is_a_bad_answer() {
 }
 
 #[tokio::test]
-async fn a_server_of_old_tls_alone_shares_none_with_us() {
+async fn a_server_with_only_tls_1_0_is_no_common_tls() {
     // A ServerHello of TLS 1.0.
     let mut hello = vec![0x16, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1];
     hello.extend([7; 32]);
@@ -249,7 +249,7 @@ async fn a_server_of_old_tls_alone_shares_none_with_us() {
 }
 
 #[tokio::test]
-async fn an_end_of_stream_is_no_broken_response() {
+async fn an_end_of_stream_is_closed_early_or_reset() {
     let fault = with_peer(|far| async move { drop(far) }).await;
     assert!(
         [
@@ -268,12 +268,12 @@ async fn an_end_of_stream_is_no_broken_response() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_ends_at_the_deadline() {
+async fn a_silent_peer_times_out_at_the_deadline() {
     for response in [&b""[..], b"\x16\x03\x03\x40\x00\x02"] {
         let begun = tokio::time::Instant::now();
         let fault = with_peer(|mut far| async move {
             far.write_all(response).await.unwrap();
-            // Reads on until the client gives up.
+            // Until the client gives up.
             let _ = far.read_to_end(&mut Vec::new()).await;
         });
         let fault = fault.await;
@@ -283,13 +283,13 @@ async fn silence_ends_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_reset_is_a_reset() {
+async fn a_reset_after_the_client_hello_is_a_reset() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let resetting = async {
         let (mut socket, _) = listener.accept().await.unwrap();
         socket.read_exact(&mut [0; 5]).await.unwrap();
-        // Closing with bytes unread, or with no lingering, sends RST.
+        // Closing with a linger time of zero sends RST.
         socket2::SockRef::from(&socket)
             .set_linger(Some(Duration::ZERO))
             .unwrap();
@@ -304,7 +304,7 @@ async fn a_reset_is_a_reset() {
 }
 
 #[tokio::test]
-async fn a_hop_is_secured_on_its_own_leg() {
+async fn a_fault_of_a_hops_tls_is_on_the_hops_leg() {
     let world = ExternalCa::new();
     let connector = Connector::new(&world.roots(), []).unwrap();
     let (near, far) = duplex(16 * 1024);
@@ -362,7 +362,7 @@ async fn a_second_connection_to_an_origin_resumes_and_one_with_other_tls_setting
         let (near, far) = duplex(16 * 1024);
         let server = async {
             let mut stream = acceptor.accept(far).await.unwrap();
-            // The tickets come before it.
+            // The session tickets are sent before this byte.
             stream.write_all(b"x").await.unwrap();
             stream.shutdown().await.unwrap();
             stream.get_ref().1.handshake_kind().unwrap()
@@ -379,7 +379,7 @@ async fn a_second_connection_to_an_origin_resumes_and_one_with_other_tls_setting
 }
 
 #[tokio::test]
-async fn what_stands_in_public_logs_or_is_listed_was_made_by_no_hop() {
+async fn a_certificate_with_log_timestamps_or_in_roots_is_genuine() {
     let world = ExternalCa::new();
     let usual = Connector::new(&world.roots(), []).unwrap();
     let genuine = async |connector: &Connector, server, tls: &PeerTls| {

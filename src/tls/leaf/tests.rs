@@ -3,7 +3,7 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 use super::*;
 use crate::tls::testing;
 
-/// A leaf for `host` as a client receives it.
+/// A leaf for `host`.
 fn made(leaves: &Leaves, host: &str) -> rcgen::Certificate {
     leaves.sign(&host.parse().unwrap()).unwrap()
 }
@@ -14,7 +14,7 @@ fn config(leaves: &Leaves, host: &str, http: HttpVersion, now: SystemTime) -> Ar
 }
 
 #[test]
-fn a_leaf_is_kept_until_it_is_nearly_over() {
+fn a_leaf_is_cached_until_a_week_before_it_expires() {
     let leaves = testing::leaves(&["hf.co"]);
     let now = SystemTime::now();
     let at = |now| config(&leaves, "hf.co", HttpVersion::Http1, now);
@@ -24,7 +24,7 @@ fn a_leaf_is_kept_until_it_is_nearly_over() {
 }
 
 #[test]
-fn http2_is_offered_only_where_it_was_asked_for() {
+fn http2_is_offered_only_where_it_is_enabled() {
     let leaves = testing::leaves(&["hf.co"]);
     let offered = |http| {
         config(&leaves, "hf.co", http, SystemTime::now())
@@ -36,7 +36,7 @@ fn http2_is_offered_only_where_it_was_asked_for() {
 }
 
 #[test]
-fn a_leaf_says_one_name_a_short_life_and_a_server() {
+fn a_leaf_has_one_name_a_short_validity_and_the_purpose_server() {
     let leaves = testing::leaves(&["*.hf.co", "::1"]);
     let mut serials = Vec::new();
     for (host, name) in [("cdn.hf.co", "DNSName(cdn.hf.co)"), ("::1", "IPAddress(")] {
@@ -58,7 +58,7 @@ fn a_leaf_says_one_name_a_short_life_and_a_server() {
 }
 
 #[test]
-fn two_leaves_for_one_name_have_two_numbers() {
+fn two_leaves_for_one_name_have_different_serial_numbers() {
     let leaves = testing::leaves(&["hf.co"]);
     let [one, two] = [made(&leaves, "hf.co"), made(&leaves, "hf.co")];
     let number = |made: &rcgen::Certificate| {
@@ -69,7 +69,7 @@ fn two_leaves_for_one_name_have_two_numbers() {
 }
 
 #[test]
-fn a_name_over_64_characters_stands_in_the_alternative_names_alone() {
+fn a_name_over_64_characters_is_only_in_the_alternative_names() {
     let name = format!("{}.{}.hf.co", "a".repeat(60), "b".repeat(60));
     let leaves = testing::leaves(&["*.hf.co"]);
     let made = made(&leaves, &name);

@@ -31,10 +31,10 @@ fn a_directory_that_others_can_write_to_is_refused() {
     let state = with_ca();
     for mode in [0o777, 0o775, 0o1777] {
         fs::set_permissions(state.path(), fs::Permissions::from_mode(mode)).unwrap();
-        let told = refused(state.path());
+        let reason = refused(state.path());
         assert!(
-            told.contains(&format!("chmod go-w {}", state.path().display())),
-            "{told}"
+            reason.contains(&format!("chmod go-w {}", state.path().display())),
+            "{reason}"
         );
     }
     fs::set_permissions(state.path(), fs::Permissions::from_mode(0o700)).unwrap();
@@ -42,17 +42,17 @@ fn a_directory_that_others_can_write_to_is_refused() {
 }
 
 #[test]
-fn a_directory_of_somebody_else_is_refused() {
+fn a_directory_of_another_user_is_refused_but_root_may_rotate_its_ca() {
     if !is_root("only root can give a directory away") {
         return;
     }
     let state = with_ca();
     std::os::unix::fs::chown(state.path(), Some(65_534), None).unwrap();
     let error = check(state.path(), StateUsers::Owner).unwrap_err();
-    let told = error.source.to_string();
+    let reason = error.source.to_string();
     assert!(
-        told.ends_with("belongs to user 65534, and gitferry runs as user 0"),
-        "{told}"
+        reason.ends_with("belongs to user 65534, and gitferry runs as user 0"),
+        "{reason}"
     );
     let advice = error.advice.unwrap();
     assert!(advice.contains("`chown -R 0 "), "{advice}");
@@ -63,17 +63,17 @@ fn a_directory_of_somebody_else_is_refused() {
 }
 
 #[test]
-fn a_key_that_is_a_link_is_refused_and_what_it_points_at_is_left_alone() {
+fn a_key_that_is_a_symbolic_link_is_refused_and_its_destination_is_not_changed() {
     let state = with_ca();
     let (key, outside) = (state.path().join(KEY_FILE), state.path().join("outside"));
     fs::rename(&key, &outside).unwrap();
     fs::set_permissions(&outside, fs::Permissions::from_mode(0o644)).unwrap();
     let before = fs::read(&outside).unwrap();
     symlink(&outside, &key).unwrap();
-    let told = refused(state.path());
+    let reason = refused(state.path());
     assert!(
-        told.contains("symbolic link\n`gitferry ca rotate`"),
-        "{told}"
+        reason.contains("symbolic link\n`gitferry ca rotate`"),
+        "{reason}"
     );
     // The advised command works, and changes only the link.
     Authority::rotate(state.path(), &[]).unwrap();
@@ -83,38 +83,38 @@ fn a_key_that_is_a_link_is_refused_and_what_it_points_at_is_left_alone() {
 }
 
 #[test]
-fn a_key_that_is_a_fifo_is_refused_at_once() {
+fn a_key_that_is_a_fifo_is_refused_without_blocking() {
     let state = with_ca();
     let key = state.path().join(KEY_FILE);
     fs::remove_file(&key).unwrap();
     assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
-    let told = refused(state.path());
+    let reason = refused(state.path());
     assert!(
-        told.contains("not a regular file\n`gitferry ca rotate`"),
-        "{told}"
+        reason.contains("not a regular file\n`gitferry ca rotate`"),
+        "{reason}"
     );
     Authority::rotate(state.path(), &[]).unwrap();
     Authority::open(state.path(), &[]).unwrap();
 }
 
 #[test]
-fn a_key_of_somebody_else_is_refused() {
+fn a_key_of_another_user_is_refused() {
     if !is_root("only root can give a file away") {
         return;
     }
     let state = with_ca();
     let key = state.path().join(KEY_FILE);
     std::os::unix::fs::chown(&key, Some(65_534), None).unwrap();
-    let told = refused(state.path());
-    assert!(told.contains("belongs to user 65534"), "{told}");
+    let reason = refused(state.path());
+    assert!(reason.contains("belongs to user 65534"), "{reason}");
     assert!(
-        told.contains(&format!("chown 0 {}", key.display())),
-        "{told}"
+        reason.contains(&format!("chown 0 {}", key.display())),
+        "{reason}"
     );
 }
 
 #[test]
-fn a_certificate_or_bundle_that_is_a_link_or_a_fifo_is_replaced() {
+fn a_certificate_that_is_a_symbolic_link_or_a_fifo_is_replaced() {
     let state = with_ca();
     let (copy, outside) = (
         state.path().join(CERTIFICATE_FILE),
@@ -140,7 +140,7 @@ fn a_certificate_or_bundle_that_is_a_link_or_a_fifo_is_replaced() {
 }
 
 #[test]
-fn what_a_killed_start_left_is_removed_and_what_is_being_written_is_not() {
+fn old_temporary_files_are_removed_and_new_and_other_files_are_not() {
     let state = with_ca();
     let (old, new) = (
         state.path().join(".ca-key.pem.0123456789abcdef"),
@@ -168,6 +168,6 @@ fn a_spool_that_is_a_symbolic_link_is_refused() {
     let state = with_ca();
     let elsewhere = tempfile::tempdir().unwrap();
     symlink(elsewhere.path(), state.path().join("spool")).unwrap();
-    let told = refused(state.path());
-    assert!(told.contains("not a directory"), "{told}");
+    let reason = refused(state.path());
+    assert!(reason.contains("not a directory"), "{reason}");
 }

@@ -41,14 +41,14 @@ fn extra_roots_count_once_and_problems_name_their_file() {
 }
 
 #[test]
-fn without_roots_the_problem_says_so() {
+fn without_roots_there_is_a_problem_that_names_unknown_issuer() {
     let roots = load(&[]);
     assert_eq!(roots.problems.len(), 1);
     assert!(roots.problems[0].contains("unknown-issuer"));
 }
 
 #[test]
-fn the_bundle_holds_the_ca_and_every_root_and_is_written_only_when_it_changes() {
+fn the_bundle_contains_the_ca_and_every_root_and_is_written_only_when_it_changes() {
     let directory = tempfile::tempdir().unwrap();
     let (authority, _) = Authority::open(directory.path(), &patterns(&["hf.co"])).unwrap();
     let file = directory.path().join("root.pem");

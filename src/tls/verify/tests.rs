@@ -10,7 +10,7 @@ use super::*;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// A certificate as `openssl req -x509` makes it: CA:TRUE, self-signed for `common`.
+/// A certificate like those of `openssl req -x509`: CA:TRUE, self-signed for `common`.
 fn params(common: &str, names: &[&str]) -> CertificateParams {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();
@@ -46,17 +46,17 @@ fn refusal(change: impl FnOnce(&mut CertificateParams), name: &str) -> String {
     change(&mut params);
     let certificate = signed(params);
     let refused = verified(&certificate, &certificate, name);
-    refused.map_or_else(|error| format!("{error:?}"), |()| "taken".into())
+    refused.map_or_else(|error| format!("{error:?}"), |()| "accepted".into())
 }
 
 #[test]
-fn a_listed_certificate_is_taken_by_its_names_and_within_its_dates() {
+fn a_listed_certificate_is_accepted_for_its_names_its_dates_and_its_purpose() {
     for name in ["git.test", "192.0.2.1"] {
-        assert_eq!(refusal(|_| {}, name), "taken", "{name}");
+        assert_eq!(refusal(|_| {}, name), "accepted", "{name}");
     }
     for name in ["other.test", "cn.test", "192.0.2.2"] {
-        let told = refusal(|_| {}, name);
-        assert!(told.contains("NotValidForName"), "{name}: {told}");
+        let error = refusal(|_| {}, name);
+        assert!(error.contains("NotValidForName"), "{name}: {error}");
     }
     let past = refusal(
         |it| it.not_after = (SystemTime::now() - DAY / 2).into(),
@@ -76,7 +76,7 @@ fn a_listed_certificate_is_taken_by_its_names_and_within_its_dates() {
 }
 
 #[test]
-fn a_common_name_counts_only_where_there_is_no_other() {
+fn a_common_name_is_accepted_where_there_is_no_other_name() {
     let certificate = signed(params("git.test", &[]));
     verified(&certificate, &certificate, "GIT.test").unwrap();
     verified(&certificate, &certificate, "other.test").unwrap_err();
@@ -85,7 +85,7 @@ fn a_common_name_counts_only_where_there_is_no_other() {
 }
 
 #[test]
-fn a_listed_certificate_signs_for_nobody() {
+fn a_certificate_that_a_listed_one_signed_is_refused() {
     let key = KeyPair::generate().unwrap();
     let own = CertifiedIssuer::self_signed(params("git.test", &["git.test"]), key).unwrap();
     let mut leaf = params("leaf", &["git.test"]);
@@ -97,7 +97,7 @@ fn a_listed_certificate_signs_for_nobody() {
         format!("{refused:?}").contains("Issuer(\"git.test\")"),
         "{refused:?}"
     );
-    // Nor another one with the same names and key usage.
+    // Another certificate with the same names and key usage is refused too.
     let twin = signed(params("git.test", &["git.test"]));
     verified(own.der(), &twin, "git.test").unwrap_err();
 }
