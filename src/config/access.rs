@@ -1,4 +1,4 @@
-//! `users` and `groups` of `[listen]`: resolves names, or ids in quotes, to accounts of this machine.
+//! `users` and `groups` of `[listen]`: accounts of this machine by name, or by id in quotes.
 
 use nix::unistd::{Group, User};
 

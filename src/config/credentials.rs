@@ -1,4 +1,4 @@
-//! Credentials that clients send, or that gitferry sends: a name, and a password from a file or variable.
+//! Credentials of clients and for hops: a user name, and a password from a file or variable.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -8,7 +8,7 @@ use crate::model::{
     secret::{Credentials, SecretSource},
 };
 
-/// `username` with `password_file` or `password_env`; one without the other is a mistake.
+/// `username` with `password_file` or `password_env`. Either without the other is a mistake.
 pub(super) fn credentials(
     section: &Section<'_, '_>,
     variables: Variables<'_>,
@@ -93,7 +93,7 @@ fn password_from(section: &Section<'_, '_>, path: &Path) -> Option<Secret> {
             }
             let text = text.trim_end_matches(['\r', '\n']);
             if text.is_empty() {
-                // Another program may be writing it.
+                // Another program may be writing the file at this moment.
                 place.problem(format!("{} is empty", path.display()), None);
             }
             Some(Secret::new(text).with_source(SecretSource::File(path.to_owned())))

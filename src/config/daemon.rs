@@ -1,4 +1,4 @@
-//! The settings of the daemon as a whole: its files, its log, its limits.
+//! The sections that concern the daemon as a whole: its files, its log, its limits.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::model::{HostPattern, address::FakeNetwork, unit};
 
-/// `[state]`: the directory of the file, else of the environment.
+/// `[state]`: the directory of the config file, else of the environment.
 pub(super) fn state_directory(section: Section<'_, '_>, variables: Variables<'_>) -> PathBuf {
     let written = section.path("directory");
     let absolute = |name| {
@@ -20,7 +20,7 @@ pub(super) fn state_directory(section: Section<'_, '_>, variables: Variables<'_>
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
-    // systemd sets a list where a unit has several directories.
+    // systemd sets a list separated by colons where a unit has several directories.
     let systemd =
         variables("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
     let found = written
@@ -67,7 +67,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Values of the command line take precedence.
+    /// The command line takes precedence over the section.
     pub(super) fn read(section: Section<'_, '_>, arguments: &Arguments) -> Self {
         let level = section.choice("level", &LogLevel::NAMES);
         let format = section.choice("format", &FORMATS);
@@ -87,7 +87,7 @@ impl Log {
 /// `[shutdown]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Stopping {
-    /// How long running transfers may take to end after SIGTERM.
+    /// How long running transfers may go on after SIGTERM.
     #[serde(serialize_with = "unit::as_duration")]
     pub grace: Duration,
 }
@@ -108,7 +108,7 @@ pub(crate) struct PoolConfig {
     /// How long an idle origin connection is kept.
     #[serde(serialize_with = "unit::as_duration")]
     pub idle_timeout: Duration,
-    /// The least number of idle connections kept for one origin, even if it used fewer lately; 0 keeps none.
+    /// The number of idle connections kept for one origin at least, even if it used fewer lately; 0 keeps none.
     pub idle_per_origin: usize,
 }
 
@@ -209,7 +209,7 @@ impl Reverse {
 /// `[rewrite]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct RewriteConfig {
-    /// The largest body whose URLs are mapped, in bytes; a larger one is passed on unchanged.
+    /// The largest body, in bytes, whose URLs are rewritten; a larger one is passed on unchanged.
     #[serde(serialize_with = "unit::as_usize")]
     pub max_body: usize,
 }

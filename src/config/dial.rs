@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::section::Section;
 use crate::model::{congestion::Congestion, unit};
 
-/// How an upstream is dialled.
+/// The settings for dialling an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Dial {
     /// The timeout of the look-up and TCP together, per attempt.
@@ -64,7 +64,7 @@ impl Dial {
 const CONGESTION: &str =
     "\"auto\", \"system\", or a name of net.ipv4.tcp_available_congestion_control";
 
-/// 0 means no limit; no path of the Internet needs less than 536 (RFC 9293, section 3.7.1).
+/// `max_segment`; 0 means no limit. No path of the Internet needs less than 536 (RFC 9293, section 3.7.1).
 fn max_segment(section: &Section<'_, '_>) -> Option<u32> {
     let size = section.size("max_segment");
     if size != 0 && !(536..=65_000).contains(&size) {

@@ -33,7 +33,7 @@ pub struct Config {
     pub trust: Trust,
     /// The log.
     pub log: Log,
-    /// How running transfers end.
+    /// The end of running transfers at shutdown.
     pub shutdown: Stopping,
     /// Dial settings for routes without their own.
     pub dial: Dial,
@@ -51,18 +51,18 @@ pub struct Config {
     pub downloads: Downloads,
     /// Hosts of the reverse front in addition to the routes.
     pub reverse: Reverse,
-    /// The limit of rewriting.
+    /// The limit for rewriting responses.
     pub rewrite: RewriteConfig,
     /// Every hop, used or not.
     #[serde(serialize_with = "hop::by_name")]
     pub hops: Vec<Arc<Hop>>,
-    /// Hosts that no route names.
-    #[serde(serialize_with = "as_other_hosts")]
+    /// The settings for hosts without a route.
+    #[serde(serialize_with = "route::as_other_hosts")]
     pub other_hosts: Arc<Route>,
     /// Routes in the order of the file, then the built-in ones.
     #[serde(rename = "route")]
     pub routes: Vec<Arc<Route>>,
-    /// All files of the config: a change of one triggers a reload.
+    /// All files of the config. A change of one triggers a reload.
     #[serde(skip)]
     pub files: Files,
     /// Probable mistakes that do not prevent use.
@@ -75,12 +75,8 @@ fn as_state<S: Serializer>(directory: &Path, to: S) -> Result<S::Ok, S::Error> {
     map.end()
 }
 
-fn as_other_hosts<S: Serializer>(route: &Route, to: S) -> Result<S::Ok, S::Error> {
-    route::as_other_hosts(route, to)
-}
-
 impl Config {
-    /// The route of a host and port: exact names before wildcards, then the order of the file, then `[other_hosts]`.
+    /// The route of a host and port: the first route with the exact name, else the first with a matching wildcard, else `[other_hosts]`.
     pub fn route(&self, target: &Target) -> &Arc<Route> {
         let first = |eligible: fn(&HostPattern) -> bool| {
             self.routes.iter().find(|route| {
@@ -99,15 +95,14 @@ impl Config {
             .unwrap_or(&self.other_hosts)
     }
 
-    /// True where a route of the file names the target.
+    /// True where a route covers the target.
     pub(crate) fn names(&self, target: &Target) -> bool {
         !Arc::ptr_eq(self.route(target), &self.other_hosts)
     }
 
-    /// True where the reverse front serves the target: a route or `[reverse] allow` names it.
+    /// True where the reverse front serves the target: a route or `[reverse] allow` covers it.
     ///
-    /// No pattern covers `localhost` and addresses; they must be named: a response must not be able to direct a client to this machine or its
-    /// network.
+    /// A wildcard of `allow` does not cover `localhost` and addresses, so that no response can direct a client to this machine or its network.
     pub fn serves(&self, target: &Target) -> bool {
         let own = target.host.is_loopback() || target.host.ip().is_some();
         self.names(target)
@@ -118,13 +113,13 @@ impl Config {
                 .any(|host| (host.is_exact() || !own) && host.matches(&target.host))
     }
 
-    /// True where only a pattern of `[reverse] allow` permits the target: its name must not resolve to this network.
+    /// True where only a wildcard of `[reverse] allow` covers the target. Its name must not resolve to a private address then.
     pub fn distrusts(&self, target: &Target) -> bool {
         let exactly = |host: &HostPattern| host.is_exact() && host.matches(&target.host);
         !self.names(target) && !self.reverse.allow.iter().any(exactly)
     }
 
-    /// The peers of all possible handshakes: every route's hosts, its mirrors, and the hops.
+    /// The TLS settings of all possible peers: every route's hosts, its mirrors, and the hops.
     pub(crate) fn tls_peers(&self) -> Vec<PeerTls> {
         let routes = self.routes.iter().map(|route| &route.peer);
         let of_routes = routes.flat_map(|peer| [peer.clone(), peer.without_client()]);
@@ -132,7 +127,7 @@ impl Config {
         of_routes.chain(of_hops).collect()
     }
 
-    /// The patterns whose TLS is terminated: the local CA must be able to sign for them.
+    /// The hosts whose TLS is terminated: the local CA must be able to sign for them.
     pub(crate) fn terminated_hosts(&self) -> impl Iterator<Item = &HostPattern> {
         self.routes
             .iter()

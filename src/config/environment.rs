@@ -1,4 +1,4 @@
-//! The `*_PROXY` variables: which hop they name for a target, by curl's rules.
+//! The `*_PROXY` variables, and the hop that they name for a target by curl's rules.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -24,7 +24,7 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Reads the variables. One that is malformed, or that points at `own` addresses, is ignored with a warning.
+    /// Reads the variables. A malformed one, or one that points to one of the `own` addresses, is ignored with a warning.
     pub(super) fn read(variables: Variables<'_>, own: &[SocketAddr]) -> (Self, Vec<Problem>) {
         let mut warnings = Vec::new();
         let mut first = |names: &[&str]| {
@@ -75,14 +75,14 @@ impl Environment {
     }
 }
 
-/// True where a `no_proxy` list names the host, as curl reads it.
+/// True where a `no_proxy` list covers the host by curl's rules.
 pub(crate) fn is_excepted(list: &str, host: &Host) -> bool {
     no_proxy(list)
         .iter()
         .any(|entry| entry_matches(entry, host))
 }
 
-/// The entries of a list, separated by commas and blanks. `*` means every host only where it is the whole list.
+/// The entries of a list, which commas and blanks separate. `*` means every host only if it is the whole list.
 fn no_proxy(list: &str) -> Vec<Box<str>> {
     if list == "*" {
         return vec!["*".into()];
@@ -93,8 +93,8 @@ fn no_proxy(list: &str) -> Vec<Box<str>> {
         .collect()
 }
 
-/// One entry of `no_proxy` as curl reads it (lib/noproxy.c): an address, a network, or a name, which also covers the names below it.
-/// `*.example.com` and `example.com:443` are names that match no host.
+/// True where an entry of `no_proxy` covers the host by curl's rules (lib/noproxy.c). An entry is an address, a network, or a name, which also
+/// covers the names below it. `*.example.com` and `example.com:443` are names that match no host.
 fn entry_matches(entry: &str, host: &Host) -> bool {
     if entry == "*" {
         return true;
@@ -118,9 +118,9 @@ fn entry_matches(entry: &str, host: &Host) -> bool {
     }
 }
 
-/// True where the first `bits` bits are equal; where `bits` is empty or 0, all bits must be.
+/// True where the first `bits` bits are equal; all bits where `bits` is empty or 0.
 fn within(ip: IpAddr, network: IpAddr, bits: &str) -> bool {
-    // As C's atoi: a text that is no number is 0.
+    // Like C's atoi: a text that is no number is 0.
     let digits = bits
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(bits.len());
@@ -139,7 +139,8 @@ fn within(ip: IpAddr, network: IpAddr, bits: &str) -> bool {
     }
 }
 
-/// In contrast to the config file, the URL may contain credentials: the environment has no other place for them.
+/// The hop of a variable. In contrast to a URL of the config file, this one may contain credentials: the environment has no other place for
+/// them.
 fn hop(name: &str, text: &str, own: &[SocketAddr]) -> Result<Hop, String> {
     let with_scheme = if text.contains("://") {
         text.to_owned()
@@ -147,7 +148,7 @@ fn hop(name: &str, text: &str, own: &[SocketAddr]) -> Result<Hop, String> {
         format!("http://{text}")
     };
     let url = value::url(&with_scheme).ok_or("it is not a URL")?;
-    // In other tools, "socks" means that the hop resolves names.
+    // Other tools let the hop resolve names for "socks". Here it is `socks5`, where gitferry resolves them.
     let scheme = if url.scheme == "socks" {
         "socks5"
     } else {
@@ -184,7 +185,7 @@ fn hop(name: &str, text: &str, own: &[SocketAddr]) -> Result<Hop, String> {
     })
 }
 
-/// The password from the file named by `NAME_PASSWORD_FILE`: a service's unit is readable by others and has no other place for it.
+/// Sets the password from the file that `NAME_PASSWORD_FILE` names. Others can read a service's unit, so the URL in it has no password.
 fn with_password(mut hop: Hop, file: Option<String>) -> Result<Hop, String> {
     if let (Some(credentials), Some(file)) = (&mut hop.credentials, file) {
         let text = std::fs::read_to_string(&file)

@@ -1,6 +1,6 @@
-//! The TOML text, and all mistakes found in it with their locations.
+//! The TOML text, and all mistakes in it with their locations.
 //!
-//! serde stops at the first mistake and loses positions in nested tables. So this module walks the document, one
+//! serde stops at the first mistake and loses positions in nested tables. Therefore the document is read one
 //! [`Section`](super::section::Section) at a time: the keys that are read from a section are the valid ones, and any other key is unknown.
 
 use std::{
@@ -42,7 +42,7 @@ impl<'a> SourceFile<'a> {
         }
     }
 
-    /// The document. Of its syntax errors, the first one of each line is recorded: further ones usually follow from it.
+    /// The document. Records the first syntax error of each line: further ones usually follow from it.
     pub(super) fn parse(&self) -> DeTable<'a> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         let mut lines = BTreeSet::new();
@@ -70,7 +70,7 @@ impl<'a> SourceFile<'a> {
         self.file.is_none()
     }
 
-    /// Records a mistake. Several sections may read one value; it is recorded once.
+    /// Records a mistake, once even where several sections read the value.
     pub(super) fn problem(
         &self,
         at: Span,
@@ -94,7 +94,7 @@ impl<'a> SourceFile<'a> {
         add_problem(&self.warnings, warning);
     }
 
-    /// Records a file whose content belongs to the config, before it is read.
+    /// Records a file whose content belongs to the config. Call it before reading the file.
     pub(super) fn depends_on(&self, file: &Path) {
         self.contents
             .borrow_mut()
@@ -169,7 +169,7 @@ fn add_problem(list: &RefCell<Vec<(usize, Problem)>>, problem: (usize, Problem))
     }
 }
 
-/// True for a line that must not be shown: a user with a typo next to a password will paste the message into an issue.
+/// True for a line that must not be shown, because users paste messages into issues.
 fn may_hold_secret(line: &str) -> bool {
     let lower = line.to_ascii_lowercase();
     ["password", "passwd", "secret", "token", "@"]

@@ -1,4 +1,4 @@
-//! The files of a config, and their state when they were read.
+//! The files of a config, and their state before they were read.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
     time::SystemTime,
 };
 
-/// Files, with their state just before they were read; `None` where the file was missing.
+/// Files, with their state before they were read; `None` for a missing file.
 pub(crate) type Files = BTreeMap<PathBuf, Option<FileStamp>>;
 
 /// A file's modification time and size.

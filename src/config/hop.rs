@@ -27,20 +27,20 @@ pub(crate) struct Hop {
     pub credentials: Option<Credentials>,
     /// True where requests to it carry gitferry's `Via` (RFC 9110, section 7.6.3).
     pub via: bool,
-    /// True to send a SOCKS hop the method choice and the request together, which saves a round trip.
+    /// True to send the methods and the request to a SOCKS hop together, which saves a round trip.
     pub pipeline: bool,
     /// TLS settings for an https hop.
     pub peer: PeerTls,
-    /// The targets it has granted since the config was read.
+    /// The targets that it has connected since the config was read.
     pub granted: GrantedTargets,
 }
 
-/// The targets that a hop has connected. A hop that did so speaks the protocol of its URL, and a later failure is no refusal.
+/// The targets that a hop has connected. Such a hop speaks the protocol of its URL, and a later failure of such a target is no refusal.
 #[derive(Debug, Default)]
 pub(crate) struct GrantedTargets(Mutex<HashSet<Target>>);
 
 impl GrantedTargets {
-    /// The most targets remembered.
+    /// The largest number of targets.
     const LIMIT: usize = 1000;
 
     /// Records that the hop connected `target`.
@@ -66,7 +66,7 @@ impl GrantedTargets {
     }
 }
 
-/// The observations about a hop do not belong to its config.
+/// Always equal: what was observed of a hop does not belong to its config.
 impl PartialEq for GrantedTargets {
     fn eq(&self, _: &Self) -> bool {
         true
@@ -118,7 +118,7 @@ impl Hop {
     }
 }
 
-/// The form in `[hops]`, where the name is the key.
+/// Serialises in the form of `[hops]`, where the name is the key.
 impl Serialize for Hop {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -142,7 +142,7 @@ impl Serialize for Hop {
     }
 }
 
-/// A table by name, for `serialize_with`.
+/// Serialises hops as a table by name, for `serialize_with`.
 pub(super) fn by_name<S: Serializer>(hops: &[Arc<Hop>], to: S) -> Result<S::Ok, S::Error> {
     let mut map = to.serialize_map(Some(hops.len()))?;
     for hop in hops {

@@ -1,4 +1,4 @@
-//! `[listen]`: the addresses, and which clients are served.
+//! `[listen]`: the addresses, and the clients that are served.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,13 +13,13 @@ pub struct Listen {
     /// The addresses, at least one.
     #[serde(rename = "address")]
     pub addresses: Vec<SocketAddr>,
-    /// The credentials that clients must send (`Proxy-Authorization`); always set where an address is not loopback.
+    /// The credentials that clients must send (`Proxy-Authorization`). They are always set where an address is not on loopback.
     #[serde(flatten)]
     pub credentials: Option<Credentials>,
     /// The local users that are served on loopback.
     #[serde(flatten)]
     pub access: Access,
-    /// The most client connections.
+    /// The largest number of client connections.
     pub max_connections: usize,
     /// The largest request head, in bytes.
     #[serde(serialize_with = "unit::as_usize")]
@@ -66,7 +66,7 @@ impl Listen {
         listen
     }
 
-    /// True where clients on loopback are distinguished by user: the config requires it, or no password protects the port.
+    /// True where the users of clients on loopback are identified: no password is set, or the config names users or groups.
     pub(crate) fn asks_for_users(&self) -> bool {
         self.credentials.is_none() || self.access.is_explicit()
     }

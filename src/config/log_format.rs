@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::model::named::named;
+
 pub(super) const FORMATS: [(&str, LogFormat); 5] = [
     ("auto", LogFormat::Auto),
     ("people", LogFormat::People),
@@ -21,11 +23,9 @@ pub(crate) enum LogFormat {
     People,
     /// `name=value`; `text` is its old name.
     Logfmt,
-    /// One object a line.
+    /// A JSON object for each line.
     Json,
 }
-
-use crate::model::named::named;
 
 named! {
 /// The log level.
@@ -35,7 +35,7 @@ pub(crate) enum LogLevel {
     Error = "error",
     /// A transfer failed or needed rescue.
     Warn = "warn",
-    /// Life cycle and one closing line per transfer.
+    /// The daemon's life cycle, and one closing line per transfer.
     #[default]
     Info = "info",
     /// Attempts.

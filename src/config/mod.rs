@@ -1,7 +1,7 @@
-//! The configuration: the TOML text becomes a resolved [`Config`], or a list of problems.
+//! The configuration: turns the TOML text into a resolved [`Config`], or into a list of problems.
 //!
-//! [`load`] is the only entry point, at start and at every reload; it reports all mistakes of a file at once. Code that runs later holds an
-//! `Arc<Config>` without unset values. Nothing here touches the network.
+//! [`load`] is the only entry point, at start and at every reload; it reports all mistakes of a file at once. The rest of gitferry holds an
+//! `Arc<Config>`, in which every key has a value. Nothing here uses the network.
 
 mod access;
 mod credentials;
@@ -54,7 +54,7 @@ pub fn load(file: Option<&Path>, variables: Variables<'_>) -> Result<Config, Pro
     load_with(file, variables, &Arguments::default())
 }
 
-/// The same, with the command line's values taking precedence.
+/// Like [`load`], but the command line takes precedence over the file.
 pub(crate) fn load_with(
     file: Option<&Path>,
     variables: Variables<'_>,
@@ -87,7 +87,7 @@ pub(crate) fn read(text: &str, path: &Path, variables: Variables<'_>) -> Result<
     resolve::read(Some((text, path)), variables, &Arguments::default())
 }
 
-/// The config for a text, for tests of other modules: they need not set every key.
+/// The config for a text, for tests of other modules.
 #[cfg(test)]
 pub(crate) fn parsed(text: &str) -> Config {
     let home = |name: &str| (name == "HOME").then(|| "/home/user".to_owned());

@@ -12,10 +12,10 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::section::{Location, Section};
 
-/// Certificates trusted for a peer in addition to the common roots, and gitferry's own certificate for it.
+/// The certificates that are trusted for a peer in addition to the common roots, and gitferry's client certificate for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub(crate) struct PeerTls {
-    /// PEM files with certificates of the servers themselves: each is trusted directly, and not as a CA.
+    /// PEM files with the servers' own certificates: each is trusted directly, and not as a CA.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roots: Vec<PathBuf>,
     /// gitferry's client certificate, for a peer that requests one.
@@ -42,7 +42,7 @@ impl PeerTls {
         }
     }
 
-    /// The same without the client certificate, for a mirror that is not trusted.
+    /// A copy without the client certificate, for a mirror that is not trusted with it.
     pub(crate) fn without_client(&self) -> Self {
         Self {
             roots: self.roots.clone(),
@@ -51,7 +51,7 @@ impl PeerTls {
     }
 }
 
-/// Files with certificates. `tls` checks whether they can be roots; this check finds a wrong file.
+/// Files with certificates. This check only finds a wrong file; `tls` checks whether the certificates can be roots.
 pub(super) fn certificates(section: &Section<'_, '_>, key: &'static str) -> Vec<PathBuf> {
     let files = section.paths(key).into_iter();
     files
@@ -62,7 +62,7 @@ pub(super) fn certificates(section: &Section<'_, '_>, key: &'static str) -> Vec<
         .collect()
 }
 
-/// `extra_roots`: as [`certificates`], with a warning for a server's own certificate.
+/// The files of `extra_roots`, with a warning for a server's own certificate.
 pub(super) fn extra_roots(section: &Section<'_, '_>) -> Vec<PathBuf> {
     for (file, place) in section.paths("extra_roots") {
         let bytes = fs::read(&file).unwrap_or_default();
@@ -82,7 +82,7 @@ pub(super) fn extra_roots(section: &Section<'_, '_>) -> Vec<PathBuf> {
     certificates(section, "extra_roots")
 }
 
-/// True for a self-signed CA with the name of a host: `openssl req -x509` makes such a certificate for a server.
+/// True for a self-signed CA certificate with the name of a host: `openssl req -x509` creates such a certificate for a server.
 fn is_of_a_server(certificate: &CertificateDer<'_>) -> bool {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
         return false;

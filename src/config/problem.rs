@@ -1,4 +1,4 @@
-//! Mistakes in a config file: location, problem and remedy, all of them at once.
+//! Mistakes in a config file, each with its location and a hint.
 
 use std::{fmt, path::PathBuf};
 
@@ -15,11 +15,11 @@ pub struct Problem {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// The key it is about, dotted.
+    /// The dotted key.
     pub key: String,
     /// What is wrong.
     pub message: String,
-    /// What to do.
+    /// What to do about it.
     pub hint: Option<String>,
     /// The line itself; omitted where it may contain a secret.
     pub source: Option<String>,
@@ -42,7 +42,7 @@ impl Serialize for Problems {
 }
 
 impl Problem {
-    /// The location, the message and the line itself: everything but the hint.
+    /// The location, the message and the line itself, without the hint.
     pub(crate) fn cause(&self) -> String {
         let without = Self {
             hint: None,
@@ -109,12 +109,12 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 impl Problems {
-    /// The files that the config names: a change of one triggers a reload.
+    /// The files that the config names. A change of one triggers a reload.
     pub(crate) fn files(&self) -> &Files {
         &self.1
     }
 
-    /// The first one on one line, and the number of further ones.
+    /// The first problem on one line, and the number of further ones.
     pub(crate) fn one_line(&self) -> String {
         let first = self.0.first().map(Problem::one_line);
         let more = match self.0.len() {
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistyped_name_is_near_to_the_one_that_was_meant() {
+    fn the_nearest_valid_name_is_found_for_a_mistyped_one() {
         let names = ["upstreams", "hosts", "name", "tls"];
         assert_eq!(nearest("upstream", names.into_iter()), Some("upstreams"));
         assert_eq!(nearest("host", names.into_iter()), Some("hosts"));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_of_the_whole_file_stands_apart_from_its_name() {
+    fn the_location_is_shown_only_where_there_is_one_and_one_line_counts_the_rest() {
         let problem = Problem {
             file: Some("a.toml".into()),
             line: 0,

@@ -1,4 +1,4 @@
-//! Detects changes of a config's files; lists the changes of a new config that need a restart.
+//! Detects changes of a config's files, and lists the changed keys that need a restart.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -7,8 +7,8 @@ use super::{
     files::{Files, stamp},
 };
 
-/// How often the files are checked. Polling, because notifications do not work on all file systems that a config may be mounted from, and
-/// because it also detects a switched symbolic link (Kubernetes).
+/// The time between two checks of the files. They are polled because notifications do not work on every file system, and because polling
+/// also detects a switched symbolic link (Kubernetes).
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// How long a changed file must stay unchanged before it is read: an editor may still be writing it.
@@ -18,7 +18,7 @@ const QUIET: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct FileWatch {
     seen: Files,
-    /// True where a change was seen and not yet reported.
+    /// True where a change was detected and not yet reported.
     pending: bool,
 }
 
@@ -31,14 +31,14 @@ impl FileWatch {
         }
     }
 
-    /// Adds `files` to the watched ones: a reload may add files, and a refused config may lack some.
+    /// Also watches `files`: a reload may add some, and a refused config may lack some.
     pub(crate) fn follow(&mut self, files: Files) {
         for (file, seen) in files {
             self.seen.entry(file).or_insert(seen);
         }
     }
 
-    /// Adds a file that is made from the config but may be replaced without it: the CA's key.
+    /// Also watches a file that may be replaced while the config stays the same: the CA's key.
     #[must_use]
     pub(crate) fn and(mut self, file: PathBuf) -> Self {
         let seen = stamp(&file);
@@ -46,7 +46,7 @@ impl FileWatch {
         self
     }
 
-    /// Waits until a file has changed and is no longer being written; never completes where there is no file. May be dropped at any time.
+    /// Waits until a file has changed and is no longer being written. Never completes where there is no file. Cancel safe.
     pub(crate) async fn changed(&mut self) {
         if self.seen.is_empty() {
             return std::future::pending().await;
@@ -66,7 +66,7 @@ impl FileWatch {
         }
     }
 
-    /// Checks once; true where something changed since the last check.
+    /// Checks the files. Returns true where one changed since the last check.
     pub(crate) fn has_changed(&mut self) -> bool {
         let mut changed = false;
         for (file, seen) in &mut self.seen {
@@ -78,15 +78,15 @@ impl FileWatch {
     }
 }
 
-/// True where `new` would serve clients without credentials that `old` requires, or on `addresses` that other machines can reach.
+/// True where `new` requires no credentials, although `old` requires them or other machines can reach one of `addresses`.
 ///
-/// The effective state after the reload counts: the sockets stay as they are, whatever address `new` names.
+/// `addresses` are those of the open sockets: a reload does not change them, whatever `new` contains.
 pub(crate) fn weakens_access(old: &Config, new: &Config, addresses: &[SocketAddr]) -> bool {
     let open = addresses.iter().any(|address| !address.ip().is_loopback());
     new.listen.credentials.is_none() && (open || old.listen.credentials.is_some())
 }
 
-/// The keys that `new` changes and that take effect only at the next start.
+/// The keys that `new` changes and that take effect only after a restart.
 pub(crate) fn differences(old: &Config, new: &Config) -> Vec<String> {
     let mut keys = Vec::new();
     let addresses = |config: &Config| config.listen.addresses.clone();
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_changed_file_is_seen_and_an_untouched_one_is_not() {
+    fn a_changed_or_removed_file_is_detected_once() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("gitferry.toml");
         fs::write(&file, "[log]\nlevel = \"info\"\n").unwrap();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_a_reload_brings_in_is_watched() {
+    fn a_file_that_a_reload_adds_is_watched() {
         let directory = tempfile::tempdir().unwrap();
         let (file, secret) = (
             directory.path().join("gitferry.toml"),

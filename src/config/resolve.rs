@@ -18,7 +18,7 @@ use super::{
 /// The config of a daemon without a file; also the reference of all keys.
 pub const DEFAULT: &str = include_str!("../../config/gitferry.toml");
 
-/// Reads `file` from the first of `text`; omitted keys, or all keys without a file, have the values of the embedded default.
+/// Reads the text and path of `file`. Omitted keys, and all keys where there is no file, have the values of the embedded default.
 pub(super) fn read(
     file: Option<(&str, &Path)>,
     variables: Variables<'_>,
@@ -34,7 +34,7 @@ pub(super) fn read(
     let source = SourceFile::new(text, Some(path)).with_home(variables("HOME"));
     let table = source.parse();
     if source.has_problems() {
-        // After a syntax error the rest would be misread.
+        // After a syntax error, the remaining text may mean something else.
         return Err(source.finish().0);
     }
     let root = Section::root((&source, &table), Some((&built_in, &default)));

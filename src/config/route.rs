@@ -32,13 +32,13 @@ pub struct Route {
     /// The ports; `None` for every port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<Vec<u16>>,
-    /// How their TLS is handled.
+    /// What to do with the TLS of their clients.
     pub tls: TlsMode,
     /// The highest HTTP version offered, on both sides.
     pub http: HttpVersion,
     /// The upstreams in order; at least one unless `tls` is deny.
     pub upstreams: Vec<Arc<Upstream>>,
-    /// Address overrides, like curl's `--resolve`: tried in the order given.
+    /// Address overrides like curl's `--resolve`, tried in the order given.
     #[serde(serialize_with = "overrides::by_host")]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub resolve: BTreeMap<Host, Vec<Override>>,
@@ -55,7 +55,7 @@ pub struct Route {
     pub uploads: UploadsConfig,
 }
 
-/// HTTP/1.1, or HTTP/2 where both sides support it.
+/// The highest HTTP version that is offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) enum HttpVersion {
     /// Only HTTP/1.1 is offered by ALPN.
@@ -73,8 +73,8 @@ struct RouteNames {
     hosts: hosts::HostOwners,
 }
 
-/// The routes of the file, then the built-in ones. A route of the file with the name of a built-in one replaces it and takes omitted keys
-/// from it.
+/// The routes of the file, then the built-in ones. A route of the file replaces the built-in route of the same name, and inherits from it the
+/// keys that it omits.
 pub(super) fn routes(root: &Section<'_, '_>, names: &mut UpstreamNames<'_>) -> Vec<Arc<Route>> {
     let built_in = root.section("built_in");
     let kept = built_in.bool("routes");
@@ -117,7 +117,7 @@ pub(super) fn routes(root: &Section<'_, '_>, names: &mut UpstreamNames<'_>) -> V
     routes.into_iter().map(Arc::new).collect()
 }
 
-/// The keys that a route must set unless a built-in route has them.
+/// Reports the missing keys of a route that no built-in route underlies.
 fn required(section: &Section<'_, '_>, built_in: &[&str]) {
     let meant = section.string("name").unwrap_or_default();
     let hosts = match nearest(meant, built_in.iter().copied()) {
@@ -174,7 +174,7 @@ impl Route {
         Some(route)
     }
 
-    /// TLS settings for the origin of an upstream. A mirror that is not trusted does not get the client certificate.
+    /// TLS settings for the origin of an upstream. A mirror from which credentials are withheld does not get the client certificate.
     pub(crate) fn peer_of(&self, upstream: &Upstream) -> Cow<'_, PeerTls> {
         match &upstream.mirror {
             Some(mirror) if mirror.credentials == ToMirror::Withhold => {
@@ -184,7 +184,7 @@ impl Route {
         }
     }
 
-    /// `[other_hosts]`: the hosts that no route names.
+    /// `[other_hosts]`: the hosts without a route.
     pub(super) fn other_hosts(root: &Section<'_, '_>, names: &mut UpstreamNames<'_>) -> Self {
         let section = root.section("other_hosts");
         let tls = section.optional_choice("tls", TlsMode::NAMES.get(1..).unwrap_or_default());
@@ -209,7 +209,7 @@ impl Route {
     }
 }
 
-/// `[other_hosts]` has only some of a route's keys, for `serialize_with`.
+/// Serialises a route as `[other_hosts]`, which has only some of a route's keys, for `serialize_with`.
 pub(super) fn as_other_hosts<S: Serializer>(route: &Route, to: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct OtherHostsForm<'r> {

@@ -1,11 +1,11 @@
-//! One table of the config, seen through its layers: the file's own table, then the built-in one.
+//! One table of the config in all its layers: the file's own table, then the built-in one.
 //!
-//! A key is searched in each layer in turn, so code that reads a section need not know where a value comes from. A section below a route
-//! has four layers: the route in the file, the section in the file, the built-in route, the built-in section. A key that no reader has
+//! A key is searched in one layer after the other, so code that reads a section need not know where a value comes from. A section below a
+//! route has four layers: the route in the file, the section in the file, the built-in route, the built-in section. A key that no reader has
 //! requested is unknown.
 //!
-//! A reader records a wrong or missing value as a problem and returns a placeholder, so that one line reads one key and all mistakes of a
-//! file are found at once. A config with problems is never used.
+//! A reader records a wrong or missing value as a problem and returns a placeholder. One line therefore reads one key, and all mistakes of
+//! a file are found at once. A config with problems is never used.
 
 mod layer;
 mod lists;
@@ -82,8 +82,8 @@ impl<'s, 'a> Section<'s, 'a> {
         self.find(key).is_some()
     }
 
-    /// True where the file itself has this section, not only the built-in text.
-    pub(super) fn is_of_the_file(&self) -> bool {
+    /// True where the file has this section, not only the built-in text.
+    pub(super) fn is_in_file(&self) -> bool {
         !self.top_layer.source.is_built_in()
     }
 
@@ -93,10 +93,10 @@ impl<'s, 'a> Section<'s, 'a> {
         layer.place(layer.name.clone(), layer.span.clone())
     }
 
-    /// The location of a key's value; the file's section where the value is built in or missing.
+    /// The location of a key's value; that of the file's section where the value is built in or missing.
     pub(super) fn at(&self, key: &'static str) -> Location<'s, 'a> {
         match self.find(key) {
-            Some((layer, value)) if !layer.source.is_built_in() || !self.is_of_the_file() => {
+            Some((layer, value)) if !layer.source.is_built_in() || !self.is_in_file() => {
                 layer.place(layer.key(key), value.span())
             }
             _ => self
@@ -105,7 +105,7 @@ impl<'s, 'a> Section<'s, 'a> {
         }
     }
 
-    /// The location of a key that is never valid; the caller reports it, so it does not count as unknown.
+    /// The location of a key that is never valid. The caller reports it, so it does not count as unknown.
     pub(super) fn forbidden(&self, key: &str) -> Option<Location<'s, 'a>> {
         let found = self.layers().find_map(|layer| {
             let (name, _) = layer.table?.get_key_value(key)?;
@@ -141,7 +141,7 @@ impl<'s, 'a> Section<'s, 'a> {
         }
     }
 
-    /// A table below that takes precedence over the table of the same name of `root`, source by source.
+    /// A table below that takes precedence over the table of the same name in `root`. Tables of the file come before built-in ones.
     pub(super) fn section_over(&self, key: &'static str, root: &Self) -> Self {
         let (own, general) = (self.section(key), root.section(key));
         let mut layers: Vec<_> = iter::once(own.top_layer)
@@ -164,7 +164,7 @@ impl<'s, 'a> Section<'s, 'a> {
         self
     }
 
-    /// A value that `read` accepts; `wanted` and `hint` describe the expected value.
+    /// The value that `read` returns; `wanted` and `hint` describe the expected one.
     fn read<T>(
         &self,
         key: &'static str,
@@ -179,7 +179,7 @@ impl<'s, 'a> Section<'s, 'a> {
         read
     }
 
-    /// The value, or a placeholder; a key that is in no layer is a problem.
+    /// The value, or a placeholder. A key that no layer has is recorded as missing.
     fn required<T: Default>(&self, key: &'static str, value: Option<T>) -> T {
         if value.is_none() && !self.has(key) {
             let place = self.at(key);
@@ -280,7 +280,7 @@ impl<'s, 'a> Section<'s, 'a> {
         }
     }
 
-    /// Optional, one of `names`.
+    /// An optional choice among `names`.
     pub(super) fn optional_choice<T: Copy>(
         &self,
         key: &'static str,
@@ -299,7 +299,7 @@ impl<'s, 'a> Section<'s, 'a> {
         self.parsed(key, read, &format!("one of {}", list.join(", ")))
     }
 
-    /// One of `names`.
+    /// A choice among `names`.
     pub(super) fn choice<T: Copy + Default>(
         &self,
         key: &'static str,
@@ -330,7 +330,7 @@ impl<'s, 'a> Section<'s, 'a> {
     }
 }
 
-/// Records that a value is not what is `wanted`.
+/// Records that a value is not `wanted`.
 fn report_wrong_value(
     layer: &Layer<'_, '_>,
     key: &str,

@@ -1,4 +1,4 @@
-//! Settings for monitoring transfers and keeping clients connected: `[stall]`, `[uploads]`, `[interim]`.
+//! `[stall]`, `[uploads]` and `[interim]`: monitoring transfers, limiting uploads, and keeping clients connected.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ impl StallDefaults {
         stall
     }
 
-    /// The values for a route. Requests to storage may be sent again on the next upstream, and git-lfs waits for that.
+    /// The values for a route. By default, only storage fails over: its requests may be repeated, and git-lfs waits for that.
     pub(super) fn for_role(self, role: Role) -> StallConfig {
         let by_role = match role {
             Role::LfsStorage => Action::Failover,
@@ -77,7 +77,7 @@ fn limits(section: &Section<'_, '_>) -> StallLimits {
 /// `[uploads]`, and a route's own `uploads`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct UploadsConfig {
-    /// The most request bodies of a route being sent at once; `None` for no limit.
+    /// The largest number of request bodies of a route that are sent at once; `None` for no limit.
     #[serde(serialize_with = "or_zero")]
     pub at_once: Option<usize>,
 }
@@ -99,10 +99,10 @@ fn or_zero<S: Serializer>(number: &Option<usize>, to: S) -> Result<S::Ok, S::Err
 /// `[interim]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Interim {
-    /// How long git-lfs waits for its response before it gets an interim one.
+    /// The time between interim responses to git-lfs while it waits for its response.
     #[serde(serialize_with = "unit::as_duration")]
     pub every: Duration,
-    /// The most interim responses for one request; 0 for none.
+    /// The largest number of interim responses to one request; 0 for none.
     pub at_most: u32,
 }
 

@@ -1,4 +1,4 @@
-//! A route's upstreams: the hop, if any, and the mirror, if any.
+//! A route's upstreams, each with an optional hop and an optional mirror.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,10 +13,11 @@ use crate::model::{Scheme, Target, TlsMode};
 
 /// An example of the syntax.
 const SUCH_AS: &str = "such as `upstreams = [{ via = \"environment\" }]`";
+
 /// One configured way to an origin.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Upstream {
-    /// Stable within a config: `direct`, `environment` or the hop's name; for a mirror followed by ` to MIRROR`.
+    /// `direct`, `environment` or the hop's name; for a mirror followed by ` to MIRROR`. Unique within a route.
     pub label: Arc<str>,
     /// How the origin is dialled.
     pub via: Via,
@@ -31,29 +32,29 @@ pub(crate) enum Via {
     Direct,
     /// Through a hop.
     Hop(Arc<Hop>),
-    /// Through the hop that the `*_PROXY` variables give for the target; see [`Environment::hop_for`].
+    /// Through the hop that the `*_PROXY` variables name for the target; see [`Environment::hop_for`].
     Environment(Arc<Environment>),
 }
 
 /// An origin that replaces another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mirror {
-    /// http or https.
+    /// The scheme.
     pub scheme: Scheme,
-    /// Host and port.
+    /// The host and port.
     pub target: Target,
-    /// Prepended to every path; empty, or `/base` without a final slash.
+    /// The path before every request's path: empty, or like `/base` without a final slash.
     pub base_path: Box<str>,
     /// Whether it gets the client's credentials.
     pub credentials: ToMirror,
 }
 
 named! {
-/// What happens to a request's credentials on the way to a mirror, which another party operates.
+/// Whether a mirror, which another party operates, gets a request's credentials.
 pub(crate) enum ToMirror {
-    /// They are removed, and so are the mirror's cookies.
+    /// It does not; the mirror's cookies are removed too.
     Withhold = "withhold",
-    /// The mirror gets what the site would get.
+    /// It gets the credentials that the site would get.
     Pass = "pass",
 }
 }
@@ -120,7 +121,7 @@ impl Upstream {
 }
 
 impl Via {
-    /// Reads one entry, with its name in the config.
+    /// Reads `via` of an entry. Returns its name as well.
     fn read(entry: &Section<'_, '_>, names: &mut UpstreamNames<'_>) -> Option<(String, Self)> {
         let unset = (!entry.has("via")).then_some("environment");
         let name = entry.string("via").or(unset)?;
@@ -186,7 +187,7 @@ impl Mirror {
         })
     }
 
-    /// The part of an upstream's label that identifies it, as short as possible.
+    /// Its part of an upstream's label, without the scheme where that is https.
     fn label(&self) -> String {
         let authority = self.target.authority(self.scheme);
         match self.scheme {
@@ -196,7 +197,7 @@ impl Mirror {
     }
 }
 
-/// The form in a route's `upstreams`.
+/// Serialises in the form of a route's `upstreams`.
 impl Serialize for Upstream {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]

@@ -1,4 +1,4 @@
-//! Parses values of the config: durations, sizes, URLs.
+//! Parses durations, sizes and URLs of the config.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use hyper::http::uri::PathAndQuery;
 
 use crate::model::{Scheme, Target};
 
-/// `"250ms"`, `"20s"`, `"5m"`, `"1h"`; fails on any other text with the reason.
+/// Parses `"250ms"`, `"20s"`, `"5m"`, `"1h"`. Fails with the reason on any other text.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let number: u64 = number
@@ -27,7 +27,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is longer than a year"))
 }
 
-/// `"64 KiB"`, `"1 MiB"`, `"5 GiB"`, `"512 B"`; fails on any other text with the reason.
+/// Parses `"64 KiB"`, `"1 MiB"`, `"5 GiB"`, `"512 B"`. Fails with the reason on any other text.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let number: u64 = number
@@ -63,7 +63,7 @@ pub(super) struct UrlParts<'a> {
     pub user_info: Option<&'a str>,
     /// Host and port, as written.
     pub authority: &'a str,
-    /// From the first slash on, without query and fragment; may be empty.
+    /// The path from the first slash on; may be empty.
     pub path: &'a str,
     /// True where a query or a fragment follows.
     pub more: bool,
@@ -96,7 +96,7 @@ pub(super) fn url(text: &str) -> Option<UrlParts<'_>> {
     })
 }
 
-/// A mirror's URL: scheme, target, base path without its final slash.
+/// Parses a mirror's URL: scheme, target, and base path without its final slash. Fails with the reason.
 pub(super) fn mirror(text: &str) -> Result<(Scheme, Target, Box<str>), String> {
     let url = url(text).ok_or("it is not a URL")?;
     let scheme = match url.scheme.as_str() {
@@ -113,7 +113,7 @@ pub(super) fn mirror(text: &str) -> Result<(Scheme, Target, Box<str>), String> {
     let target = Target::parse(url.authority, Some(scheme.default_port()))
         .map_err(|error| error.to_string())?;
     let path = url.path.trim_end_matches('/');
-    // Checked as a prefix of a request's path.
+    // The path must be valid as the beginning of a request's path.
     if format!("{path}/").parse::<PathAndQuery>().is_err() {
         return Err(format!("{path:?} is not a path of a URL"));
     }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_and_sizes_have_units() {
+    fn durations_and_sizes_need_a_number_and_a_unit() {
         assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
         assert_eq!(duration("20s").unwrap(), Duration::from_secs(20));
         assert_eq!(duration("5 m").unwrap(), Duration::from_secs(300));
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_taken_apart() {
+    fn a_url_is_split_into_its_parts() {
         let parts = url("HTTP://me:pw@proxy.test:3128/x?y").unwrap();
         assert_eq!(
             (

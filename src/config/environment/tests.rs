@@ -24,7 +24,7 @@ fn hop_of<'e>(environment: &'e Environment, scheme: Scheme, target: &str) -> Opt
 }
 
 #[test]
-fn the_variables_are_read_as_curl_reads_them() {
+fn the_variables_follow_curls_rules() {
     let (environment, warnings) = read(&[
         ("HTTPS_PROXY", "http://me:p%40ss@proxy.test:3128"),
         ("HTTP_PROXY", "http://ignored.test:1"),
@@ -59,7 +59,7 @@ fn the_variables_are_read_as_curl_reads_them() {
 }
 
 #[test]
-fn what_cannot_be_used_is_ignored_with_a_warning() {
+fn an_unusable_variable_is_ignored_with_a_warning_and_all_proxy_counts_for_both_schemes() {
     let (environment, warnings) = read(&[
         ("https_proxy", "http://127.0.0.1:4483"),
         ("http_proxy", "gopher://x:1"),
@@ -76,8 +76,8 @@ fn what_cannot_be_used_is_ignored_with_a_warning() {
     assert_eq!(environment.http.as_ref().unwrap().kind, HopKind::Socks5h);
 }
 
-/// A server that answers every request with `word`; returns its port.
-fn answers(address: &str, word: &'static str) -> u16 {
+/// Starts a server that answers every request with `word`. Returns its port.
+fn serve(address: &str, word: &'static str) -> u16 {
     let listener = TcpListener::bind(address).unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -127,12 +127,12 @@ const CASES: [(&str, &str, &str); 26] = [
 ];
 
 #[test]
-fn no_proxy_excepts_what_the_curl_of_this_machine_excepts() {
+fn no_proxy_covers_the_same_hosts_as_in_the_curl_of_this_machine() {
     if !crate::rt::skip::has_programs(&["curl"]) {
         return;
     }
-    let hop = answers("127.0.0.1:0", "hop");
-    let direct = answers("0.0.0.0:0", "direct");
+    let hop = serve("127.0.0.1:0", "hop");
+    let direct = serve("0.0.0.0:0", "direct");
     for (lower, upper, host) in CASES {
         let mut curl = Command::new("curl");
         curl.args(["-qsS", "--max-time", "20", "--resolve"])
@@ -144,7 +144,7 @@ fn no_proxy_excepts_what_the_curl_of_this_machine_excepts() {
             .env("no_proxy", lower)
             .env("NO_PROXY", upper);
         let output = curl.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let curls = String::from_utf8_lossy(&output.stdout).into_owned();
         let variables = |name: &str| {
             Some(match name {
                 "http_proxy" => format!("http://127.0.0.1:{hop}"),
@@ -159,12 +159,12 @@ fn no_proxy_excepts_what_the_curl_of_this_machine_excepts() {
             Some(_) => "hop",
             None => "direct",
         };
-        assert_eq!(said, ours, "{lower:?} {upper:?} {host} {output:?}");
+        assert_eq!(curls, ours, "{lower:?} {upper:?} {host} {output:?}");
     }
 }
 
 #[test]
-fn a_password_may_stand_in_a_file() {
+fn the_password_may_come_from_a_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "p w\n").unwrap();
     let path = file.path().to_str().unwrap().to_owned();
@@ -176,15 +176,19 @@ fn a_password_may_stand_in_a_file() {
         };
         Environment::read(&variables, &[])
     };
-    let (environment, doubts) = read(&path);
-    assert_eq!(doubts, []);
+    let (environment, warnings) = read(&path);
+    assert_eq!(warnings, []);
     let hop = environment.https.unwrap();
     let credentials = hop.credentials.as_ref().unwrap();
     assert_eq!(
         (credentials.username.as_str(), credentials.password.expose()),
         ("me", "p w")
     );
-    let (environment, doubts) = read("/no/such/file");
+    let (environment, warnings) = read("/no/such/file");
     assert_eq!(environment.https, None);
-    assert!(doubts[0].message.contains("/no/such/file"), "{}", doubts[0]);
+    assert!(
+        warnings[0].message.contains("/no/such/file"),
+        "{}",
+        warnings[0]
+    );
 }

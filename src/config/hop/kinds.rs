@@ -1,12 +1,12 @@
-//! The kinds of hop. A row contains everything that the parser, the dialler, the messages and the manual need. A protocol that no other
-//! kind uses also needs a codec in `net::dial`.
+//! The kinds of hop, one row each, which the parser, the dialler, the messages and the manual use. A new protocol also needs a codec in
+//! `net::dial`.
 
-/// A kind of hop, as [`HopKind::row`] describes it.
+/// The row of a [`HopKind`].
 #[derive(Debug)]
 pub(crate) struct KindOfHop {
     /// The scheme of its URL.
     pub scheme: &'static str,
-    /// The port that the scheme implies; clients disagree on the one of plain `http`.
+    /// The port that the scheme implies; `None` for plain `http`, where clients disagree.
     pub default_port: Option<u16>,
     /// The protocol.
     pub protocol: HopProtocol,
@@ -32,7 +32,7 @@ macro_rules! upstream_kinds {
         #[doc = $meaning:literal]
         $kind:ident { $($field:ident: $set:expr),+ $(,)? }
     )+) => {
-        /// How a hop is spoken to.
+        /// The kind of a hop.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub(crate) enum HopKind {
             $( #[doc = $meaning] $kind, )+

@@ -5,7 +5,7 @@ use crate::{
     model::{HostPattern, TlsMode},
 };
 
-/// The hosts of earlier routes: pattern, ports, the route's name.
+/// The hosts of earlier routes: the pattern, the ports, and the route's name.
 pub(super) type HostOwners = Vec<(HostPattern, Option<Vec<u16>>, String)>;
 
 /// The valid patterns.
@@ -26,8 +26,8 @@ pub(super) fn read(
         let Some(pattern) = pattern(&item, tls) else {
             continue;
         };
-        // A route of the file may replace a host of a built-in route.
-        if !item.place.is_built_in() || !section.is_of_the_file() {
+        // A route of the file may have the same host as a built-in route.
+        if !item.place.is_built_in() || !section.is_in_file() {
             let before = earlier.iter().find(|(known, known_ports, _)| {
                 *known == pattern && covers(known_ports.as_ref(), ports)
             });

@@ -23,7 +23,7 @@ pub(crate) struct Override {
     pub port: Option<u16>,
 }
 
-/// The form in the config.
+/// Formats it like the config.
 impl fmt::Display for Override {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.port {
@@ -39,7 +39,7 @@ impl Serialize for Override {
     }
 }
 
-/// A table by host, for `serialize_with`.
+/// Serialises overrides as a table by host, for `serialize_with`.
 pub(super) fn by_host<S: Serializer>(
     overrides: &BTreeMap<Host, Vec<Override>>,
     to: S,
@@ -51,7 +51,7 @@ pub(super) fn by_host<S: Serializer>(
     map.end()
 }
 
-/// The overrides; each belongs to a host of the route or to one of its mirrors.
+/// The overrides. Each must be for a host of the route or of one of its mirrors.
 pub(super) fn read(
     section: Section<'_, '_>,
     hosts: &[HostPattern],

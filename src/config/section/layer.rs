@@ -1,4 +1,4 @@
-//! A table in one source.
+//! One layer of a section.
 
 use toml::{
     Spanned,
@@ -8,11 +8,11 @@ use toml::{
 use super::Location;
 use crate::config::file::{SourceFile, Span};
 
-/// The table in one source.
+/// The table of a section in one source.
 #[derive(Clone)]
 pub(super) struct Layer<'s, 'a> {
     pub(super) source: &'s SourceFile<'a>,
-    /// `None` where the value is no table, or missing.
+    /// `None` where the value is missing or not a table.
     pub(super) table: Option<&'s DeTable<'a>>,
     pub(super) name: String,
     pub(super) span: Span,

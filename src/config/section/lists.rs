@@ -57,7 +57,7 @@ impl<'s, 'a> Section<'s, 'a> {
         strings
     }
 
-    /// A list of files, each relative to the file that contains it, with their locations.
+    /// A list of paths, relative to the file that contains them, with their locations.
     pub(in crate::config) fn paths(&self, key: &'static str) -> Vec<(PathBuf, Location<'s, 'a>)> {
         let items = self.strings(key).into_iter();
         items
@@ -200,7 +200,7 @@ fn tables<'s, 'a>(
         .collect()
 }
 
-/// How a message names an entry of a list of tables: by its name, or by the first of its hosts.
+/// The label of an entry of a list of tables in messages: its name, or the first of its hosts.
 fn label(table: &DeValue<'_>) -> Option<String> {
     let name = table.get("name").and_then(|name| name.get_ref().as_str());
     let hosts = table.get("hosts")?.get_ref();

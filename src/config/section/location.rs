@@ -13,7 +13,7 @@ pub(in crate::config) struct Location<'s, 'a> {
 }
 
 impl Location<'_, '_> {
-    /// Records a mistake; the config is refused.
+    /// Records a mistake, for which the config is refused.
     pub(in crate::config) fn problem(&self, message: impl Into<String>, hint: Option<&str>) {
         self.source
             .problem(self.span.clone(), &self.key, message, hint);
@@ -25,7 +25,7 @@ impl Location<'_, '_> {
             .warning(self.span.clone(), &self.key, message, hint);
     }
 
-    /// Records a file whose content belongs to the config: a change of it triggers a reload.
+    /// Records a file whose content belongs to the config. A change of it triggers a reload.
     pub(in crate::config) fn depends_on(&self, file: &Path) {
         self.source.depends_on(file);
     }

@@ -8,7 +8,7 @@ const FILE: &str =
     "[dial]\na = \"3s\"\nb = \"3s\"\n[[route]]\nname = \"hf\"\ndial = { a = \"4s\", e = 1 }\n";
 
 #[test]
-fn a_key_is_looked_for_in_the_route_the_section_the_built_in_route_and_the_built_in_section() {
+fn a_key_is_searched_in_the_route_the_section_the_built_in_route_and_the_built_in_section() {
     let (file, built_in) = (
         SourceFile::new(FILE, Some(Path::new("/a.toml"))),
         SourceFile::new(BUILT_IN, None),
@@ -24,30 +24,30 @@ fn a_key_is_looked_for_in_the_route_the_section_the_built_in_route_and_the_built
         .collect();
     assert_eq!(read, [4, 3, 2, 1]);
     dial.finish();
-    // The same table again, as for another route: no problem is reported twice.
+    // Another route reads the same table: no problem is reported twice.
     let again = route.section_over("dial", &root);
     for key in ["a", "b", "c", "d"] {
         again.duration(key);
     }
     again.finish();
     let (problems, _) = file.finish();
-    let told: Vec<String> = problems.0.iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 1, "{told:?}");
+    let messages: Vec<String> = problems.0.iter().map(ToString::to_string).collect();
+    assert_eq!(messages.len(), 1, "{messages:?}");
     assert!(
-        told[0].contains("a.toml:6:20: unknown key `route[0].dial.e`"),
-        "{told:?}"
+        messages[0].contains("a.toml:6:20: unknown key `route[0].dial.e`"),
+        "{messages:?}"
     );
     assert_eq!(built_in.finish().0, Default::default());
 }
 
 #[test]
-fn a_key_that_no_layer_has_is_missing_and_a_wrong_one_is_not() {
+fn a_key_without_a_layer_is_reported_as_missing_and_one_of_a_wrong_type_as_wrong() {
     let file = SourceFile::new("[dial]\na = 1\n", Some(Path::new("/a.toml")));
     let table = file.parse();
     let root = Section::root((&file, &table), None);
     let dial = root.section("dial");
     assert_eq!((dial.duration("a"), dial.size("b")), (Duration::ZERO, 0));
-    let told: Vec<String> = file
+    let messages: Vec<String> = file
         .finish()
         .0
         .0
@@ -55,7 +55,7 @@ fn a_key_that_no_layer_has_is_missing_and_a_wrong_one_is_not() {
         .map(|problem| problem.message)
         .collect();
     assert_eq!(
-        told,
+        messages,
         ["`dial.b` is missing", "`dial.a` must be a string, not 1"]
     );
 }
