@@ -1,8 +1,8 @@
-//! The runtime: [`Tasks`], the only place that spawns tasks, and [`Shutdown`], the two steps of stopping.
+//! The runtime: [`Tasks`], which spawns all tasks, and [`Shutdown`], the two steps of stopping.
 //!
-//! A task that nothing waits for is a transfer cut at reload, so draining waits for every task spawned here. In addition: [`Workers`],
-//! threads for calls that may block for long; [`Lookups`], which share and cache their results; [`memory`], which returns unused memory to
-//! the system; and the limits of this process.
+//! Draining waits for every spawned task, so that no transfer is cut off. In addition: [`Workers`], threads for calls that may block for
+//! long; [`Lookups`], which share and cache the results of such calls; [`memory`], which returns unused memory to the system; and the limits
+//! of this process.
 
 mod lookups;
 pub(crate) mod memory;
@@ -19,7 +19,7 @@ use std::future::Future;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use lookups::Lookups;
-pub(crate) use system::{descriptors, shows_colours, terminal_size};
+pub(crate) use system::{descriptor_limit, shows_colours, terminal_size};
 pub(crate) use workers::Workers;
 
 /// Every task of the daemon. Clones share the same set.
@@ -27,9 +27,9 @@ pub(crate) use workers::Workers;
 pub struct Tasks(TaskTracker);
 
 impl Tasks {
-    /// Spawns `task`; [`Tasks::finished`] waits until it ends.
+    /// Spawns `task`. [`Tasks::finished`] waits for its end.
     ///
-    /// Boxed, because tokio copies a task several times while it spawns and ends it, and the largest ones have 8 and 16 KiB.
+    /// The task is boxed, because tokio copies it several times while it spawns and ends it, and the largest ones have 8 and 16 KiB.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.0.spawn(Box::pin(task));
     }
@@ -46,7 +46,7 @@ impl Tasks {
     }
 }
 
-/// For HTTP/2: hyper spawns a task per stream.
+/// hyper spawns a task for each HTTP/2 stream.
 impl<F> hyper::rt::Executor<F> for Tasks
 where
     F: Future + Send + 'static,

@@ -37,7 +37,7 @@ pub(super) fn builder(listen: &Listen, line: &RequestLine) -> http1::Builder {
 /// Reads what the client still sends after a response that refused it: closing with unread bytes causes a reset, which can overtake the
 /// response (RFC 9112, section 9.6).
 pub(super) async fn linger(mut socket: Tcp) {
-    if socket.resets_at_end() {
+    if socket.is_marked_for_reset() {
         return;
     }
     let reading = async {

@@ -1,6 +1,6 @@
-//! Byte streams: a TCP socket whose progress can be read from outside, what the kernel knows of it, and streams with a prefix.
+//! Byte streams: TCP sockets that can be monitored, their state in the kernel, and streams with a prefix.
 //!
-//! Nothing here dials, listens or decides; [`crate::net`] makes the sockets and [`crate::track`] reads their progress.
+//! Nothing here dials, listens or decides; [`crate::net`] opens the sockets and [`crate::track`] monitors them.
 
 mod prefixed;
 mod read_after_write_error;
@@ -9,7 +9,5 @@ mod tcp_info;
 
 pub(crate) use prefixed::{BoxIo, Prefixed};
 pub(crate) use read_after_write_error::ReadAfterWriteError;
-pub(crate) use tcp::{Tcp, TcpMonitor};
-pub(crate) use tcp::{congestion, tune};
-pub(crate) use tcp_info::PathInfo;
-pub(crate) use tcp_info::retransmitted;
+pub(crate) use tcp::{Tcp, TcpMonitor, congestion, tune};
+pub(crate) use tcp_info::{PathInfo, retransmitted};

@@ -1,4 +1,4 @@
-//! Streams with a prefix: bytes that were read too early are read first.
+//! Streams that first return bytes that were read before.
 
 use std::{
     io,
@@ -16,7 +16,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + ?Sized> ByteStream for T {}
 /// A stream of a type known only at run time.
 pub(crate) type BoxIo = Box<dyn ByteStream>;
 
-/// A stream that first returns bytes that were read too early.
+/// A stream that first returns bytes that were read from it before, to detect the protocol for example.
 #[derive(Debug)]
 pub(crate) struct Prefixed<S> {
     prefix: Bytes,
@@ -24,7 +24,7 @@ pub(crate) struct Prefixed<S> {
 }
 
 impl<S> Prefixed<S> {
-    /// `prefix` is read first, then `inner`.
+    /// A stream that returns `prefix`, then the bytes of `inner`.
     pub(crate) fn new(prefix: Bytes, inner: S) -> Self {
         Self { prefix, inner }
     }
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_read_too_early_is_read_first() {
+    async fn the_prefix_is_read_first_also_in_small_pieces() {
         let (near, mut far) = tokio::io::duplex(64);
         far.write_all(b"2.0-OpenSSH\r\n").await.unwrap();
         far.shutdown().await.unwrap();

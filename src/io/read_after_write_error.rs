@@ -1,4 +1,4 @@
-//! Streams whose reader gets what the peer sent before it closed.
+//! Streams whose reader still gets what the peer sent before a write failed.
 
 use std::{
     io,
@@ -8,11 +8,11 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream whose failed writes do not hide what can still be read.
+/// A stream that reports a failed write only after the received bytes were read.
 ///
-/// A server that refuses an upload (413, 403, 401) answers and closes while bytes of the upload are on their way; these cause a reset. The
-/// response is in the receive buffer, which Linux keeps. But a writer gets the reset first, and hyper then drops the connection. Here such a
-/// write stays pending instead and the reader is woken; the reader gets the error after the received bytes.
+/// A server that refuses an upload (413, 403, 401) responds and closes while bytes of the upload are on their way, and these cause a reset.
+/// The response is in the receive buffer, which Linux keeps, but the writer gets the reset first, and hyper then drops the connection. Here
+/// such a write stays pending and wakes the reader, which gets the error after the received bytes.
 #[derive(Debug)]
 pub(crate) struct ReadAfterWriteError<S> {
     inner: S,
@@ -29,7 +29,7 @@ enum WriteState {
 }
 
 impl<S> ReadAfterWriteError<S> {
-    /// Nothing has failed yet.
+    /// A stream without a failed write.
     pub(crate) fn new(inner: S) -> Self {
         Self {
             inner,
@@ -37,7 +37,7 @@ impl<S> ReadAfterWriteError<S> {
         }
     }
 
-    /// The result for a writer.
+    /// The result for the writer.
     fn on_write<T>(
         &mut self,
         cx: &Context<'_>,
@@ -57,10 +57,10 @@ impl<S> ReadAfterWriteError<S> {
         !matches!(self.state, WriteState::Open)
     }
 
-    /// The result for a reader at the end of the received bytes, after a write failed.
+    /// The result for the reader at the end of the received bytes, after a failed write.
     fn end(&mut self) -> io::Result<()> {
         match std::mem::replace(&mut self.state, WriteState::Over) {
-            // Linux reports this where a FIN came before the reset: the peer had sent everything.
+            // Linux reports this where a FIN arrived before the reset: the peer had sent everything.
             WriteState::Failed(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             WriteState::Failed(error) => Err(error),
             WriteState::Open | WriteState::Over => Ok(()),
@@ -154,7 +154,8 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    /// What is read of `response` after a write failed because the peer closed; `orderly` where its FIN came first.
+    /// The bytes that are read after a failed write, and the error at their end. The peer sends `response` and closes; `orderly` where its FIN
+    /// arrives before the reset.
     async fn read_after_failure(
         response: &[u8],
         orderly: bool,
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_response_before_a_reset_is_read_after_the_write_that_failed() {
+    async fn a_response_is_read_whole_after_a_write_failed_with_a_reset() {
         let response = vec![7; 100_000];
         for (orderly, error) in [(false, Some(io::ErrorKind::ConnectionReset)), (true, None)] {
             let (read, end) = read_after_failure(&response, orderly).await;

@@ -1,4 +1,4 @@
-//! A TCP stream whose socket can be monitored while a protocol owns the stream.
+//! TCP streams whose socket can be monitored.
 
 use std::{
     io,
@@ -42,12 +42,12 @@ impl Drop for TcpState {
 }
 
 impl Tcp {
-    /// Wraps a connected socket. It supports one reader and one writer at a time: a second one waits for ever.
+    /// Wraps a connected socket. It supports one reader and one writer at a time: a second one would wait for ever.
     pub(crate) fn new(socket: TcpStream) -> Self {
         Self::of(socket, None)
     }
 
-    /// The same; `farewell` reads the socket's state before it is closed.
+    /// Like [`Self::new`]; `close_hook` reads the socket's state before it is closed.
     pub(crate) fn with_close_hook(socket: TcpStream, close_hook: CloseHook) -> Self {
         Self::of(socket, Some(close_hook))
     }
@@ -73,7 +73,7 @@ impl Tcp {
         self.0.read.load(Ordering::Relaxed)
     }
 
-    /// Bytes written so far: what the kernel accepted, not what the peer has received.
+    /// Bytes written so far: those that the kernel accepted, whether or not the peer has received them.
     pub(crate) fn bytes_written(&self) -> u64 {
         self.0.written.load(Ordering::Relaxed)
     }
@@ -83,8 +83,8 @@ impl Tcp {
         self.0.blocked.load(Ordering::Relaxed)
     }
 
-    /// True where it must be closed with a reset, because a FIN would say that everything was sent.
-    pub(crate) fn resets_at_end(&self) -> bool {
+    /// True where it must be closed with a reset, because a FIN would mean that everything was sent.
+    pub(crate) fn is_marked_for_reset(&self) -> bool {
         self.0.resets.load(Ordering::Relaxed)
     }
 
@@ -109,7 +109,7 @@ impl Tcp {
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.0.socket.poll_write_ready(cx))?;
-            let written = self.emptied_by(Interest::WRITABLE, length, &write);
+            let written = self.try_io(Interest::WRITABLE, length, &write);
             match written {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),
@@ -117,9 +117,9 @@ impl Tcp {
         }
     }
 
-    /// Runs `act`. Where it moved fewer than `wanted` bytes, the kernel's buffer is used up, and the next poll waits for the next event instead
-    /// of trying again. `TcpStream` does the same in `poll_read` and `poll_write`, which need exclusive access.
-    fn emptied_by(
+    /// Runs `act`. If it moves fewer than `wanted` bytes, the kernel's buffer is empty or full, so the next poll waits for an event before it tries
+    /// again. `TcpStream` does the same in `poll_read` and `poll_write`, but these need exclusive access.
+    fn try_io(
         &self,
         interest: Interest,
         wanted: usize,
@@ -129,7 +129,7 @@ impl Tcp {
         let result = self.0.socket.try_io(interest, || {
             let count = act()?;
             moved = Some(count);
-            // Inside `try_io`, so that an event in between is not cleared with the old one.
+            // The error is returned inside of `try_io`, which does not clear an event that arrives meanwhile.
             if EDGE_TRIGGERED && 0 < count && count < wanted {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
@@ -155,7 +155,7 @@ impl TcpMonitor {
     }
 
     /// Marks the socket to be closed with a reset when its owner drops it, without a shutdown before.
-    pub(crate) fn reset_at_end(&self) {
+    pub(crate) fn mark_for_reset(&self) {
         if let Some(inner) = self.0.upgrade() {
             inner.resets.store(true, Ordering::Relaxed);
             // A closed socket needs no reset.
@@ -163,7 +163,7 @@ impl TcpMonitor {
         }
     }
 
-    /// Shuts down both directions at once, whoever owns the stream.
+    /// Shuts down both directions at once, also while a protocol owns the stream.
     pub(crate) fn end(&self) {
         if let Some(inner) = self.0.upgrade() {
             // A closed socket needs no shutdown.
@@ -172,7 +172,7 @@ impl TcpMonitor {
     }
 }
 
-/// True where the kernel reports every change once (epoll, kqueue), as tokio uses it.
+/// True where tokio's events are edge-triggered: the kernel reports each change once (epoll, kqueue).
 const EDGE_TRIGGERED: bool = cfg!(any(
     target_os = "linux",
     target_os = "android",
@@ -189,9 +189,8 @@ impl AsyncRead for Tcp {
         let room = buf.remaining();
         loop {
             ready!(self.0.socket.poll_read_ready(cx))?;
-            // Directly into the buffer: zeroing it first would cost as much as the copy.
-            let read =
-                self.emptied_by(Interest::READABLE, room, || self.0.socket.try_read_buf(buf));
+            // `try_read_buf` does not zero the buffer first, which would cost as much as the copy.
+            let read = self.try_io(Interest::READABLE, room, || self.0.socket.try_read_buf(buf));
             match read {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(count) => {
@@ -248,7 +247,7 @@ impl AsyncWrite for Tcp {
 pub(crate) fn congestion(socket: &socket2::SockRef<'_>) -> Option<String> {
     let name = socket.tcp_congestion().ok()?;
     let name = name.split(|byte| *byte == 0).next()?;
-    Some(String::from_utf8_lossy(name).into_owned())
+    (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
 }
 
 /// The name of a socket's congestion control, where the system reports it.
@@ -257,9 +256,9 @@ pub(crate) fn congestion(_: &socket2::SockRef<'_>) -> Option<String> {
     None
 }
 
-/// Options of every socket: small writes are sent at once, and a peer that vanished without a FIN is detected.
+/// Sets the options of every socket: small writes are sent at once, and a peer that vanished without a FIN is detected.
 ///
-/// No effect on a socket that is already closed; its first read reports that.
+/// It has no effect on a socket that is already closed, whose first read fails.
 pub(crate) fn tune(socket: &socket2::SockRef<'_>) {
     let alive = socket2::TcpKeepalive::new()
         .with_time(Duration::from_secs(30))
@@ -288,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_byte_goes_both_ways_at_once_and_the_end_is_seen() {
+    async fn bytes_move_in_both_directions_at_once_until_the_end_of_stream() {
         let (near, mut far) = pair().await;
         let (mut read, mut write) = tokio::io::split(near);
         let sent: Vec<u8> = (0..4_000_000_u32).map(|at| (at % 251) as u8).collect();
@@ -313,14 +312,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_short_read_does_not_miss_what_comes_next() {
+    async fn a_read_after_a_short_read_gets_the_next_bytes() {
         let (mut near, mut far) = pair().await;
         let mut buffer = [0; 64];
         for round in 0..200_u8 {
             far.write_all(&[round; 3]).await.unwrap();
             let read = near.read_exact(&mut buffer[..3]);
             timeout(PATIENCE, read).await.unwrap().unwrap();
-            // The next one arrives while the reader waits for it, and does not fill its buffer.
+            // The next bytes arrive while the reader waits, and do not fill its buffer.
             let (read, ()) = tokio::join!(timeout(PATIENCE, near.read(&mut buffer)), async {
                 far.write_all(&[round; 2]).await.unwrap();
             });
@@ -336,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn shutting_down_after_the_peer_is_no_error() {
+    async fn a_shutdown_after_a_reset_is_no_error() {
         let (mut near, far) = pair().await;
         socket2::SockRef::from(&far)
             .set_linger(Some(Duration::ZERO))

@@ -1,17 +1,16 @@
 //! The kernel's state of a connection: bytes acknowledged, bytes in flight, losses.
 //!
-//! Linux reports all of it (`TCP_INFO`, `SIOCOUTQ`), macOS the unacknowledged bytes (`SO_NWRITE`); elsewhere only the bytes written are
-//! known, and the watchdog reports that. The two system calls are unsafe code: neither nix nor socket2 wraps them, and libc's own
-//! `tcp_info` lacks every field since Linux 4.1. So the bytes are read by their offsets in `include/uapi/linux/tcp.h`, which only grows at
-//! its end.
+//! Linux reports all of it (`TCP_INFO`, `SIOCOUTQ`), macOS only the unacknowledged bytes (`SO_NWRITE`), other systems nothing: there only
+//! the written bytes are known. The system calls are unsafe code, because neither nix nor socket2 wraps them. libc's `tcp_info` has no field
+//! that is newer than Linux 4.1, so fields are read by their offsets in `include/uapi/linux/tcp.h`, a struct that only grows at its end.
 
 use crate::{
-    io::tcp::{Tcp, TcpMonitor},
+    io::tcp::{Tcp, TcpMonitor, congestion},
     model::stall::Flow,
 };
 
 impl TcpMonitor {
-    /// The bytes read, written and acknowledged; zeros once the socket is closed.
+    /// The bytes read, written and acknowledged; all zero once the socket is closed.
     pub(crate) fn flow(&self) -> Flow {
         self.tcp().map(|tcp| tcp.flow()).unwrap_or_default()
     }
@@ -86,7 +85,8 @@ impl Tcp {
         }
     }
 
-    /// Both values from the same moment: bytes written in between would count as acknowledged, or reduce the count.
+    /// The bytes in the send queue, and the bytes written, both at the same moment. Bytes written between two readings would count as
+    /// acknowledged, or as the reverse.
     fn queued_and_written(&self) -> (Option<u64>, u64) {
         let mut written = self.bytes_written();
         for _ in 0..8 {
@@ -97,7 +97,7 @@ impl Tcp {
             }
             written = now;
         }
-        // Bytes are still being written, so they are also removed from it.
+        // The writer goes on all the time, so the peer acknowledges bytes, and a small difference does not matter.
         (queued(self), written)
     }
 }
@@ -137,15 +137,9 @@ pub(crate) fn retransmitted(_: &tokio::net::TcpStream) -> Option<(u32, u32)> {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn path(tcp: &Tcp) -> Option<PathInfo> {
-    let info = linux::TcpInfo::of(tcp.socket())?;
-    let name = socket2::SockRef::from(tcp.socket()).tcp_congestion().ok();
-    let name = name.map(|name| {
-        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-        String::from_utf8_lossy(name).into_owned()
-    });
     Some(PathInfo {
-        congestion: name.filter(|name| !name.is_empty()),
-        ..info.path()
+        congestion: congestion(&socket2::SockRef::from(tcp.socket())),
+        ..linux::TcpInfo::of(tcp.socket())?.path()
     })
 }
 
@@ -178,7 +172,7 @@ mod linux {
     use super::PathInfo;
     use crate::model::stall::Kernel;
 
-    /// `struct tcp_info`, as far as this kernel fills it in.
+    /// The part of `struct tcp_info` that this kernel fills in.
     pub(super) struct TcpInfo {
         bytes: [u8; 256],
         length: usize,
@@ -192,8 +186,8 @@ mod linux {
         pub(super) fn of(socket: &impl AsRawFd) -> Option<Self> {
             let mut bytes = [0_u8; 256];
             let mut length = libc::socklen_t::try_from(bytes.len()).ok()?;
-            // SAFETY: the descriptor is open as long as `socket` is borrowed; the kernel writes at most `length` bytes to `bytes`,
-            // and the number it wrote to `length`.
+            // SAFETY: the descriptor is open as long as `socket` is borrowed; the kernel writes at most `length` bytes to `bytes`, and
+            // their number to `length`.
             let done = unsafe {
                 libc::getsockopt(
                     socket.as_raw_fd(),
@@ -289,66 +283,4 @@ mod apple {
 }
 
 #[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use std::{
-        future::poll_fn,
-        pin::Pin,
-        task::{Context, Poll},
-        time::Duration,
-    };
-
-    use tokio::{
-        io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
-        net::{TcpListener, TcpStream},
-        time::{sleep, timeout},
-    };
-
-    use super::*;
-
-    #[tokio::test]
-    async fn what_the_peer_does_not_take_is_not_acknowledged_and_its_window_closes() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (mut near, mut far) = (Tcp::new(near.unwrap()), far.unwrap().0);
-        near.write_all(b"hello").await.unwrap();
-        far.read_exact(&mut [0; 5]).await.unwrap();
-        far.write_all(b"hi").await.unwrap();
-        near.read_exact(&mut [0; 2]).await.unwrap();
-        let flow = near.detailed_flow();
-        assert_eq!((flow.read, flow.acknowledged(), flow.queued), (2, 5, 0));
-        assert!(flow.reports_acks && !flow.is_pending());
-        let kernel = flow.kernel.unwrap();
-        assert!(
-            kernel.mss > 500 && kernel.pmtu > 500 && kernel.rto_ms >= 200,
-            "{kernel:?}"
-        );
-        assert!(kernel.window.unwrap() > 0, "{kernel:?}");
-        // Until both buffers are full: the writer then waits, and the reader's window is closed.
-        let block = vec![7; 1 << 20];
-        let fill = async {
-            loop {
-                let mut write = |cx: &mut Context<'_>| Pin::new(&mut near).poll_write(cx, &block);
-                if poll_fn(|cx| Poll::Ready(write(cx))).await.is_ready() {
-                    continue;
-                }
-                let flow = near.detailed_flow();
-                let kernel = flow.kernel.unwrap();
-                if kernel.window.unwrap() < kernel.mss {
-                    return flow;
-                }
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let flow = timeout(Duration::from_secs(20), fill).await.unwrap();
-        assert!(
-            flow.blocked && flow.queued > 0 && flow.acknowledged() < flow.written,
-            "{flow:?}"
-        );
-        let kernel = flow.kernel.unwrap();
-        assert!(kernel.window.unwrap() < kernel.mss, "{kernel:?}");
-        assert!(kernel.retransmits == 0, "{kernel:?}");
-        // Without the detailed query, the only cost is one count.
-        assert_eq!(near.flow().kernel, None);
-    }
-}
+mod tests;

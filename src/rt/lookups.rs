@@ -1,4 +1,4 @@
-//! Look-ups that may block for long: one at a time per key, shared by all callers, and cached.
+//! Look-ups that may block for long. For each key one runs at a time; all callers share its result, which is cached.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::workers::Workers;
 
-/// Cached results by key. Failures are not cached: the next caller asks again.
+/// Cached results by key. Failures are not cached: the next caller repeats the look-up.
 pub(crate) struct Lookups<K, V> {
     workers: Workers,
     keep: Duration,
@@ -26,10 +26,10 @@ struct LookupEntry<V> {
     finished_at: Option<Instant>,
 }
 
-/// A result whose error several callers can share.
+/// A result with an error that several callers can share.
 type LookupResult<V> = Result<V, Arc<io::Error>>;
 
-/// The most results that are cached.
+/// The largest number of cached results.
 const AT_MOST: usize = 1024;
 
 impl<K, V> fmt::Debug for Lookups<K, V> {
@@ -57,7 +57,7 @@ where
 
     /// The result for `key`: from the cache, from the running look-up, or from `ask`.
     ///
-    /// Fails with the error of `ask`, or where too many look-ups are queued. If a caller is dropped, the look-up continues for the others.
+    /// Fails with the error of `ask`, and where too many look-ups are queued. If a caller is dropped, the look-up continues for the others.
     pub(crate) async fn get(
         &self,
         key: K,
@@ -101,7 +101,7 @@ where
             drop(entries);
             sender.send_replace(Some(found.map_err(Arc::new)));
         };
-        // Inserted before the job can end, because the job updates the entry.
+        // The entry must exist before the job ends, because the job updates it.
         entries.insert(
             key.clone(),
             LookupEntry {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_is_asked_for_once_however_many_wait_for_it() {
+    async fn concurrent_callers_share_one_lookup_and_its_result_is_cached() {
         let names = lookups(Duration::from_secs(60));
         let asked = Arc::new(AtomicUsize::new(0));
         let (release, held) = mpsc::channel::<()>();
@@ -165,12 +165,12 @@ mod tests {
         });
         let (first, second, ()) = tokio::join!(first, second, last);
         assert_eq!((first.unwrap(), second.unwrap()), (7, 7));
-        assert_eq!(get().await.unwrap(), 7, "it is kept");
+        assert_eq!(get().await.unwrap(), 7, "it is cached");
         assert_eq!(asked.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
-    async fn a_failed_lookup_keeps_its_message_and_is_repeated() {
+    async fn a_failed_lookup_keeps_its_message_and_is_not_cached() {
         let names = lookups(Duration::from_secs(60));
         let fail = |_: &&str| Err(io::Error::new(io::ErrorKind::NotFound, "no such host"));
         let error = names.get("hf.co", fail).await.unwrap_err();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_is_kept_no_longer_than_it_may_be() {
+    async fn a_result_is_not_used_after_its_time_to_live() {
         let names = lookups(Duration::ZERO);
         assert_eq!(names.get("hf.co", |_| Ok(1)).await.unwrap(), 1);
         assert_eq!(names.get("hf.co", |_| Ok(2)).await.unwrap(), 2);

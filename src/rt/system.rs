@@ -11,7 +11,7 @@ use nix::{
 };
 
 /// The soft limit of file descriptors.
-pub(crate) fn descriptors() -> usize {
+pub(crate) fn descriptor_limit() -> usize {
     let limit = getrlimit(Resource::RLIMIT_NOFILE);
     limit.map_or(usize::MAX, |(soft, _)| {
         usize::try_from(soft).unwrap_or(usize::MAX)
@@ -24,7 +24,7 @@ pub(crate) fn shows_colours(stream: impl IsTerminal) -> bool {
     stream.is_terminal() && !plain
 }
 
-/// Columns and rows; `None` where this is not a terminal, or its size is unknown.
+/// The columns and rows of `terminal`; `None` where it is not a terminal, or its size is unknown.
 #[expect(unsafe_code, reason = "nix has no safe wrapper of TIOCGWINSZ")]
 pub(crate) fn terminal_size(terminal: impl AsFd) -> Option<(usize, usize)> {
     let mut size = libc::winsize {

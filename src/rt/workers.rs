@@ -1,7 +1,7 @@
 //! Threads for calls of the C library that may hang for minutes: `getaddrinfo`, and the user database.
 //!
-//! tokio's blocking threads write the spool, and a dead resolver must not occupy them. These threads are few, their queue is bounded, and
-//! the process does not wait for them when it ends.
+//! A dead resolver must not occupy tokio's blocking threads, which write the spool. The threads of this module are few, their queue is
+//! bounded, and the process does not wait for them when it ends.
 
 use std::{
     collections::VecDeque,
@@ -36,7 +36,7 @@ type Job = Box<dyn FnOnce() + Send>;
 const IDLE: Duration = Duration::from_secs(10);
 
 impl Workers {
-    /// At most `threads` at once, and at most `queue` jobs that wait for one.
+    /// A set of at most `threads` threads, for which at most `queue` jobs wait.
     pub(crate) fn new(name: &'static str, threads: usize, queue: usize) -> Self {
         Self(Arc::new(WorkersState {
             name,
@@ -47,7 +47,7 @@ impl Workers {
         }))
     }
 
-    /// Runs `job` on a thread; false where the queue is full, or no thread can be had.
+    /// Runs `job` on a thread. Returns false where the queue is full, or no thread can be started.
     #[must_use]
     pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) -> bool {
         let mut state = self.0.lock();
@@ -63,7 +63,7 @@ impl Workers {
             let thread = thread::Builder::new().name(self.0.name.into());
             match thread.spawn(move || inner.run()) {
                 Ok(_) => state.running += 1,
-                // If another thread exists, it takes the job.
+                // Another thread exists, and takes the job.
                 Err(_) if state.running > 0 => {}
                 Err(_) => return state.jobs.pop_back().is_none(),
             }
@@ -82,7 +82,7 @@ impl WorkersState {
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                // The job's sender is dropped, so its caller gets an error; the thread continues.
+                // A panic drops the job's sender, so its caller gets an error. The thread goes on.
                 let _ = catch_unwind(AssertUnwindSafe(job));
                 state = self.lock();
                 continue;
@@ -111,7 +111,7 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
 
     #[test]
-    fn jobs_that_hang_take_no_more_than_their_threads_and_the_queue_has_an_end() {
+    fn hanging_jobs_use_at_most_the_configured_threads_and_a_full_queue_refuses_jobs() {
         let workers = Workers::new("test", 2, 1);
         let (begun, begins) = mpsc::channel();
         let (release, held) = mpsc::channel::<()>();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_panics_does_not_take_its_thread_with_it() {
+    fn a_thread_survives_a_job_that_panics() {
         let workers = Workers::new("test", 1, 8);
         let (done, ends) = mpsc::channel();
         assert!(workers.run(|| panic!("a job of a test")));

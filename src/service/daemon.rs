@@ -224,7 +224,7 @@ async fn accept(acceptor: Acceptor, front: FrontServer, shared: Shared) {
 fn slot_limits(asked: usize) -> SlotLimits {
     /// Descriptors for listening sockets, the log, the CA and the runtime.
     const OWN: usize = 64;
-    let limit = rt::descriptors();
+    let limit = rt::descriptor_limit();
     let limits = SlotLimits::within(asked, limit.saturating_sub(OWN));
     if limits.slots < asked {
         event::too_few_descriptors(limit, limits.slots, asked);

@@ -112,7 +112,7 @@ const MAX_IDLE: usize = 512;
 
 /// A quarter of the descriptors, at most [`MAX_IDLE`]: active connections need the rest.
 fn max_idle() -> usize {
-    MAX_IDLE.min(rt::descriptors() / 4)
+    MAX_IDLE.min(rt::descriptor_limit() / 4)
 }
 
 impl Pool {

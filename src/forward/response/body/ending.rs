@@ -48,7 +48,7 @@ pub(super) async fn fail(
         && !client.shared
         && drain::ends_with_reset(&given_up, exchange.exchange_request.front)
     {
-        client.tcp.reset_at_end();
+        client.tcp.mark_for_reset();
     }
     break_connection(&exchange, given_up)
 }
