@@ -8,6 +8,8 @@ use nix::{
 };
 use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
 
+use crate::model::columns::cut;
+
 /// How a program ended.
 #[derive(Debug)]
 pub(super) struct ProgramEnd {
@@ -31,7 +33,7 @@ impl ProgramEnd {
         let of_curl = lines.clone().find(|line| line.starts_with("curl: ("));
         let line = of_curl.or_else(|| lines.rfind(|line| !line.trim().is_empty()));
         let text = crate::track::redact::text(line.unwrap_or_default().trim());
-        text.chars().take(160).collect()
+        cut(&text, 240)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The manual on a terminal: wrapped to its width, with bold headings and names; plain text in a file or pipe.
+//! The manual on a terminal: wrapped to its width, with bold headings and names; in a file or pipe plain text, with names in backticks.
 
 use super::document::{Block, Definition, Inline, Style, plain};
 
@@ -57,7 +57,7 @@ impl TerminalText {
     fn block(&mut self, block: &Block, indent: usize) {
         match block {
             Block::Heading(level, title) => self.heading(*level, title),
-            Block::Paragraph(spans) => self.paragraph(spans, indent),
+            Block::Paragraph(spans) => self.paragraph(&self.quoted(spans), indent),
             Block::Code(code) => self.code(code, indent),
             Block::List(items) => {
                 for (at, item) in items.iter().enumerate() {
@@ -140,6 +140,18 @@ impl TerminalText {
         }
     }
 
+    /// Code between backticks, where it cannot be bold.
+    fn quoted(&self, spans: &[Inline]) -> Vec<Inline> {
+        let quoted = |span: &Inline| match span.style {
+            Style::Code if !self.screen.styled => Inline {
+                text: format!("`{}`", span.text),
+                style: Style::Code,
+            },
+            _ => span.clone(),
+        };
+        spans.iter().map(quoted).collect()
+    }
+
     /// A blank line, then the text in lines that fit.
     fn paragraph(&mut self, spans: &[Inline], indent: usize) {
         let mut column = 0;
@@ -215,7 +227,7 @@ mod tests {
         };
         assert_eq!(
             render(&blocks, screen),
-            "Title\n\n  one two three, four five six seven\n  eight nine ten\n\n  - a\n  - b\n\n  k  what it is\n\n    code\n"
+            "Title\n\n  one two `three`, four five six seven\n  eight nine ten\n\n  - a\n  - b\n\n  k  what it is\n\n    code\n"
         );
         let styled = Screen {
             styled: true,

@@ -1,7 +1,7 @@
 //! What the output of a client means.
 
 use super::{super::Outcome, ClientKind, InstalledClient, program::ProgramEnd};
-use crate::doctor::State;
+use crate::{doctor::State, model::columns::cut};
 
 /// `reported`: the daemon saw this client abort a handshake.
 pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, reported: bool) -> Outcome {
@@ -78,10 +78,7 @@ fn ssh(ended: &ProgramEnd) -> Outcome {
     let mut plain =
         lines().filter(|line| !line.starts_with("debug") && !line.starts_with("OpenSSH"));
     let complaint = plain.next_back().unwrap_or("without a message");
-    let complaint: String = crate::track::redact::text(complaint)
-        .chars()
-        .take(160)
-        .collect();
+    let complaint = cut(&crate::track::redact::text(complaint), 240);
     let setup = ClientKind::Ssh.setup();
     match (through, reached) {
         (true, true) => Outcome::passed("uses gitferry, reaches the server"),

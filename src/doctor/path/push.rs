@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     doctor::{Outcome, Rehearsal, RemoteProtocol, url::RemoteUrl},
-    model::{Fault, Scheme},
+    model::{Fault, Scheme, columns::cut},
 };
 
 /// The first request of `git push` (gitprotocol-http, "Smart Service git-receive-pack").
@@ -207,5 +207,5 @@ fn refusal(probe: &Probe, answer: &HttpAnswer, given: bool, whose: &str) -> Outc
 fn message(body: &[u8]) -> Option<String> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let text = value.get("message")?.as_str()?;
-    Some(crate::track::redact::text(text).chars().take(120).collect())
+    Some(cut(&crate::track::redact::text(text), 120))
 }
