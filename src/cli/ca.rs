@@ -109,10 +109,10 @@ fn rotate(config: &Config, hosts: &[HostPattern]) -> Result<(), Failure> {
         .map_err(Failure::new)?;
     printed(writeln!(
         io::stdout(),
-        "new CA: {}\nits certificate: {}\nthe one before: {}\n\
+        "new CA: {}\ncertificate: {}\nprevious certificate: {}\n\
          A running daemon loads it within seconds and logs `config reloaded`.\n\
-         Clients that read {} need no change: it holds both certificates until then.\n\
-         Where you imported the certificate elsewhere, import the new one.",
+         Clients that read {} need no change: it contains both certificates until then.\n\
+         If you imported the certificate elsewhere, import the new one.",
         ca.certificate().subject(),
         directory.join(CERTIFICATE_FILE).display(),
         directory.join(OLD_FILE).display(),

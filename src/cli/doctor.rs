@@ -43,7 +43,7 @@ pub(crate) struct DoctorArgs {
     /// and access are never changed.
     #[arg(long, conflicts_with = "json")]
     apply: bool,
-    /// Write a file for somebody who helps you: versions, routes, checks and faults, without secrets and your own host names.
+    /// Write a file for somebody who helps you: versions, routes, checks and faults, without secrets or your own host names.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "json")]
     bundle: Option<PathBuf>,
     /// Keep your own host names in the bundle.

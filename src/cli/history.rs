@@ -26,7 +26,7 @@ use crate::admin;
     after_help = "Examples:\n  gitferry history --failed --since 2h\n  gitferry history --host cdn-lfs\n  gitferry history 1042"
 )]
 pub(crate) struct HistoryArgs {
-    /// The number of a transfer, running or finished, as in the log: show every fact about it.
+    /// The number of a transfer, running or finished, as in the log: show all its details.
     #[arg(value_name = "ID", value_parser = number, conflicts_with_all = ["host", "since", "failed", "limit"])]
     pub id: Option<u64>,
     /// Only hosts that contain this text.
@@ -85,7 +85,7 @@ pub(super) fn run(args: &HistoryArgs, address: SocketAddr) -> Result<(), Failure
     let body = daemon::get(address, &path(args)).map_err(|error| match args.id {
         Some(id) if error.to_string().contains(" 404 ") => {
             Failure::new(format!("there is no transfer {id}"))
-                .hint("`gitferry history` lists the last 1000")
+                .hint("`gitferry history --limit 1000` lists all that the daemon keeps")
         }
         _ => super::status::unreachable(address, error),
     })?;

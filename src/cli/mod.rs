@@ -68,11 +68,11 @@ pub(crate) enum CliCommand {
     Config,
     /// Point git, git-lfs, the Hugging Face clients or ssh at the running daemon; --undo reverts all of it.
     Setup(setup::SetupArgs),
-    /// Try every leg before a push does: what works, what does not, and the one change to make.
+    /// Test every leg before you push: what works, what does not, and the one change to make.
     Doctor(doctor::DoctorArgs),
     /// Show running transfers, the health of upstreams and recent faults.
     Status(status::StatusArgs),
-    /// List finished transfers, also of earlier runs, or show every fact about one.
+    /// List finished transfers, also of earlier runs, or show all details of one.
     History(history::HistoryArgs),
     /// Summarise a log: failures and stalls by host and leg, with verdict and advice.
     Report(report::ReportArgs),

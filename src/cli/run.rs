@@ -32,7 +32,7 @@ pub(crate) struct RunArgs {
     /// Log every attempt, as with `level = "debug"` in `[log]`.
     #[arg(short, long)]
     verbose: bool,
-    /// The form of the log, in place of `format` of `[log]`.
+    /// The format of the log, in place of `format` of `[log]`.
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<Format>,
 }
@@ -40,12 +40,12 @@ pub(crate) struct RunArgs {
 /// How the log looks.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// One line a transfer, with colours on a terminal.
+    /// One line per transfer, with colours on a terminal.
     People,
     /// `name=value`, for `gitferry report` and log collectors.
     #[value(alias = "text")]
     Logfmt,
-    /// One object a line.
+    /// One object per line.
     Json,
 }
 

@@ -73,7 +73,7 @@ function what(t) {
   const path = t.path.split("?")[0];
   return t.method === "CONNECT" || !path ? "tunnel" : path;
 }
-function way(t) {
+function connection(t) {
   const more = t.segments?.length ? ` · over ${t.segments.length + 1} connections` : "";
   return `${t.host} · ${t.upstream ? `via ${t.upstream}` : t.route}${more}`;
 }
@@ -189,7 +189,7 @@ function fillRunning(r, t) {
   r.item = t;
   const older = since(), total = t.total_ms + older, acts = t.stall, idle = acts ? (t.idle_ms || 0) + older : 0;
   name(r.it, acts ? "row stalled" : "row");
-  put(r.verb, t.method); put(r.thing, what(t)); put(r.path, way(t));
+  put(r.verb, t.method); put(r.thing, what(t)); put(r.path, connection(t));
   r.path.title = `${t.method} ${t.path}`;
   fall(r.bar, t, total, idle);
   put(r.left, acts ? `stalled: ${t.stall}` : `${STAGES[t.stage][1]}${t.attempts > 1 ? ` · attempt ${t.attempts}` : ""}`);
@@ -213,7 +213,7 @@ function fillFinished(r, t) {
   if (r.item) return;
   r.item = t;
   name(r.it, t.failed || t.refused ? "row failed" : "row");
-  put(r.verb, t.method); put(r.thing, what(t)); put(r.path, way(t));
+  put(r.verb, t.method); put(r.thing, what(t)); put(r.path, connection(t));
   r.path.title = `${t.method} ${t.path}`;
   for (const rescue of t.failed || t.refused ? [] : t.timeline.rescues) r.tags.append(make("span", "tag", rescue === "failover" ? "saved by failover" : `saved by ${rescue}`));
   fall(r.bar, t, t.total_ms);
@@ -237,14 +237,14 @@ function age() {
   const it = state.verdict;
   if (!it) return;
   const from = it.since ? `For ${span(Math.max(0, now() - Date.parse(it.since)))}. ` : "";
-  rich($("verdict-more"), `${from}${it.advice ? `→ ${it.advice}` : it.level === "healthy" ? `${state.running ? `${many(state.running, "transfer")} under way` : "No running transfers"}, no upstream is at fault.` : ""}`);
+  rich($("verdict-more"), `${from}${it.advice ? `→ ${it.advice}` : it.level === "healthy" ? `${state.running ? `${many(state.running, "transfer")} running` : "No running transfers"}, no upstream is at fault.` : ""}`);
   put($("about"), `${state.version} · up ${span(state.uptime_s * 1000 + since())} · ${state.listen.join(", ")}`);
 }
 function tiles() {
   const sum = key => state.totals.reduce((all, it) => all + it[key], 0);
   const tile = (k, v, s, more) => { const it = make("div", `tile ${more || ""}`); it.append(make("p", "k", k), make("p", "v num", v), make("p", "s", s)); return it; };
-  const saved = sum("rescued"), pushes = sum("rescued_pushes"), ways = [["retry", "by_retry"], ["replay", "by_replay"], ["resume", "by_resume"], ["failover", "by_failover"]];
-  const by = ways.filter(([, key]) => sum(key)).map(([word, key]) => `${sum(key)} by ${word}`).join(", ");
+  const saved = sum("rescued"), pushes = sum("rescued_pushes"), means = [["retry", "by_retry"], ["replay", "by_replay"], ["resume", "by_resume"], ["failover", "by_failover"]];
+  const by = means.filter(([, key]) => sum(key)).map(([word, key]) => `${sum(key)} by ${word}`).join(", ");
   const count = sum("transfers"), stalls = sum("stalls");
   const say = pushes ? `saved you ${many(pushes, "failed push", "failed pushes")}` : saved ? `saved you ${many(saved, "failed request")}` : "nothing needed rescuing";
   $("tiles").replaceChildren(
@@ -289,28 +289,28 @@ function map() {
   const seen = it => it.health !== "unused" || it.circuits.length;
   let ups = state.upstreams.filter(seen);
   if (!ups.length) ups = state.upstreams.filter(it => it.hosts.length);
-  const wayOf = it => (it.mirror ? `${it.hop || "direct"} to ${it.mirror}` : it.hop || "direct");
-  const ways = [...new Set(ups.map(wayOf))], routes = [...new Set(ups.map(it => it.route))];
+  const connectionOf = it => (it.mirror ? `${it.hop || "direct"} to ${it.mirror}` : it.hop || "direct");
+  const connections = [...new Set(ups.map(connectionOf))], routes = [...new Set(ups.map(it => it.route))];
   const worst = list => ["failing", "degraded", "healthy", "unused"].find(health => list.some(it => it.health === health)) || "unused";
   const wide = Math.max(300, $("map").clientWidth), small = wide < 560, h = small ? 46 : 50, gap = 10, pad = small ? 8 : 18;
-  const w = Math.min(220, (wide - 2 * pad) * 0.29), rows = Math.max(ways.length, routes.length, 1), tall = rows * (h + gap) - gap;
+  const w = Math.min(220, (wide - 2 * pad) * 0.29), rows = Math.max(connections.length, routes.length, 1), tall = rows * (h + gap) - gap;
   const picture = svg("svg", { width: wide, height: tall + 4, viewBox: `0 -2 ${wide} ${tall + 4}`, role: "img" });
-  const spoken = ups.map(it => `${it.route} over ${wayOf(it)}: ${it.health}`).join("; ");
+  const spoken = ups.map(it => `${it.route} over ${connectionOf(it)}: ${it.health}`).join("; ");
   picture.setAttribute("aria-label", spoken || "no route in use");
   const place = (count, at) => (tall - count * (h + gap) + gap) / 2 + at * (h + gap);
   const line = (x1, y1, x2, y2, list) => picture.append(svg("path", { class: `${worst(list)}${list.some(it => it.running) ? " used" : ""}`, d: `M${x1} ${y1}C${(x1 + x2) / 2} ${y1} ${(x1 + x2) / 2} ${y2} ${x2} ${y2}` }));
   const x = [pad, (wide - w) / 2, wide - pad - w], cut = (text, room) => (text.length > room ? `${text.slice(0, room - 1)}…` : text), room = Math.floor((w - 26) / 7);
-  ways.forEach((it, at) => line(x[0] + w, tall / 2, x[1], place(ways.length, at) + h / 2, ups.filter(up => wayOf(up) === it)));
-  for (const up of ups) line(x[1] + w, place(ways.length, ways.indexOf(wayOf(up))) + h / 2, x[2], place(routes.length, routes.indexOf(up.route)) + h / 2, [up]);
+  connections.forEach((it, at) => line(x[0] + w, tall / 2, x[1], place(connections.length, at) + h / 2, ups.filter(up => connectionOf(up) === it)));
+  for (const up of ups) line(x[1] + w, place(connections.length, connections.indexOf(connectionOf(up))) + h / 2, x[2], place(routes.length, routes.indexOf(up.route)) + h / 2, [up]);
   const node = (left, top, title, sub, list) => {
     picture.append(svg("rect", { x: left, y: top, width: w, height: h, rx: 9 }));
     const t = svg("text", { x: left + 12, y: top + h / 2 - 3 }), s = svg("text", { x: left + 12, y: top + h / 2 + 14, class: "s" }), tip = svg("title", {});
     t.textContent = cut(title, room); s.textContent = cut(sub, room + 2); tip.textContent = `${title}: ${sub}`; t.append(tip); picture.append(t, s);
     if (list) picture.append(svg("circle", { cx: left + w - 12, cy: top + 13, r: 4.5, class: worst(list) }));
   };
-  node(x[0], tall / 2 - h / 2, small ? "clients" : "git, git-lfs, ssh…", `${state.running} under way`);
+  node(x[0], tall / 2 - h / 2, small ? "clients" : "git, git-lfs, ssh…", `${state.running} running`);
   const say = list => { const open = list.find(it => it.circuits.length); return open ? `${open.circuits[0].state}: ${open.circuits[0].code}` : worst(list); };
-  ways.forEach((it, at) => { const list = ups.filter(up => wayOf(up) === it); node(x[1], place(ways.length, at), it, say(list), list); });
+  connections.forEach((it, at) => { const list = ups.filter(up => connectionOf(up) === it); node(x[1], place(connections.length, at), it, say(list), list); });
   routes.forEach((it, at) => { const list = ups.filter(up => up.route === it); node(x[2], place(routes.length, at), it, list[0].hosts.join(", ") || "other hosts", [list.find(up => up.health === "healthy") || { health: worst(list) }]); });
   $("map").replaceChildren(picture);
 }

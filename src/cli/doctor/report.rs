@@ -273,7 +273,7 @@ fn closing(text: &mut TextBuilder, page: &ReportPage<'_>) {
         section(text, &label("recent", YELLOW), recent);
     }
     if let Some(change) = change {
-        section(text, &label("do this", BOLD), &change.sentence);
+        section(text, &label("fix", BOLD), &change.sentence);
         let lines = change.command.iter().chain(&change.toml);
         for line in lines.flat_map(|text| text.lines()) {
             text.line(&format!("{:12}{line}", ""));

@@ -55,7 +55,7 @@ macro_rules! topics {
 topics! {
     Command "gitferry" "what gitferry is and what it does with a transfer";
     Command "clients" "how clients are set up, and which ones were tried";
-    Command "mirrors" "mirrors, and what they get to see";
+    Command "mirrors" "mirrors, and what gitferry sends to them";
     Command "reverse" "the reverse front: without a CA and without a proxy setting";
     Command "access" "who may use the daemon: local users, passwords";
     Command "faults" "every fault code, what it means and what to do";
@@ -65,12 +65,12 @@ topics! {
     Command "log" "the log: formats, messages, fields";
     Command "api" "the JSON API and the pages below /-/";
     Command "metrics" "every metric";
-    Command "examples" "what people do with it";
+    Command "examples" "example commands";
     Command "files" "the files that gitferry reads and writes";
     Command "environment" "the environment variables that gitferry reads";
     Command "exit-status" "the exit codes";
-    Command "security" "what gitferry protects, and how to report a hole";
-    Command "changelog" "what changed";
+    Command "security" "what gitferry protects, and how to report a vulnerability";
+    Command "changelog" "the changes of each version";
     Config "keys" "every key of gitferry.toml, with its default and unit";
 }
 

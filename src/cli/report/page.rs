@@ -14,8 +14,8 @@ use crate::model::{
 };
 
 const WIDTH: usize = 80;
-/// The width of the column of codes; longer codes overflow it.
-const CODE: usize = 34;
+/// The widest column of codes; the numbers of a longer code are on the next line.
+const CODE: usize = 39;
 /// The most verdicts; `--json` has all.
 const VERDICTS: usize = 20;
 
@@ -136,8 +136,8 @@ fn table(page: &mut TextBuilder, name: &str, host: &HostCounts, roles: &Roles, c
     page.line("");
     page.labelled("", 2, &title);
     page.line(&format!(
-        "  {:code$} {:>6} {:>7} {:>11} {:14} upstreams",
-        "code", "times", "rescued", "lost", "last seen"
+        "  {:code$} {:>5} {:>7} {:>7} last seen",
+        "code", "times", "rescued", "lost"
     ));
     let mut rows: Vec<(&str, &FaultCounts)> =
         host.rows.iter().map(|(code, row)| (&**code, row)).collect();
@@ -155,25 +155,21 @@ fn table(page: &mut TextBuilder, name: &str, host: &HostCounts, roles: &Roles, c
 
 fn row(page: &mut TextBuilder, name: &str, row: &FaultCounts, code: usize) {
     let last = row.last.map(Time::shown).unwrap_or_default();
-    let line = format!(
-        "  {:code$} {:>6} {:>7} {:>11} {:14} ",
-        safe(name),
+    let mut name = safe(name);
+    if count(&name) > code {
+        page.labelled("  ", 4, &name);
+        name.clear();
+    }
+    page.line(&format!(
+        "  {name:code$} {:>5} {:>7} {:>7} {}",
         row.times,
         row.rescued,
         duration(row.lost_ms),
         last.get(5..).unwrap_or_default()
-    );
+    ));
     let upstreams = row.upstreams.keys().filter(|name| !name.is_empty());
     let upstreams: Vec<String> = upstreams.map(|name| safe(name)).collect();
-    let upstreams = if upstreams.is_empty() {
-        "-".to_owned()
-    } else {
-        upstreams.join(", ")
-    };
-    if count(&line) + count(&upstreams) <= WIDTH {
-        page.line(&format!("{line}{upstreams}"));
-    } else {
-        page.labelled("", 4, line.trim_end());
-        page.labelled("    upstreams: ", 6, &upstreams);
+    if !upstreams.is_empty() {
+        page.labelled("    upstreams: ", 6, &upstreams.join(", "));
     }
 }

@@ -305,7 +305,7 @@ fn the_report_of_a_hostile_log_has_no_secret_no_control_character_and_no_wide_li
         );
     }
     assert!(
-        page.lines().all(|line| line.chars().count() <= 100),
+        page.lines().all(|line| line.chars().count() <= 80),
         "{page}"
     );
 }
@@ -362,7 +362,7 @@ fn a_damaged_log_is_read_without_a_panic() {
         }
         let page = paged(&[&log]);
         assert!(
-            page.lines().all(|line| line.chars().count() <= 100),
+            page.lines().all(|line| line.chars().count() <= 80),
             "{page}"
         );
     }

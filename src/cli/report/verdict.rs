@@ -169,8 +169,8 @@ impl VerdictInput<'_> {
             let (name, host) = found.next()?;
             let more = match found.count() {
                 0 => String::new(),
-                1 => " and 1 host more".to_owned(),
-                more => format!(" and {more} hosts more"),
+                1 => " and 1 more host".to_owned(),
+                more => format!(" and {more} more hosts"),
             };
             Some((self.called(name, host), more))
         };

@@ -75,15 +75,11 @@ impl Manager for Systemd {
         if shown.status.success() {
             return Ok(());
         }
-        let whose = if self.system {
-            "of this machine"
-        } else {
-            "of this user"
-        };
+        let whose = if self.system { "system" } else { "user" };
         let said = String::from_utf8_lossy(&shown.stderr);
         Err(Failure::new(format!(
-            "the systemd {whose} does not answer: {}",
-            said.trim()
+            "the {whose}'s systemd does not answer: {}",
+            said.lines().next().unwrap_or_default()
         ))
         .hint(IN_A_TERMINAL))
     }

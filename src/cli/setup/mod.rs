@@ -54,7 +54,7 @@ pub(crate) struct SetupArgs {
     /// Use no local CA: git reaches the daemon by url.*.insteadOf and hf by HF_ENDPOINT, over plain HTTP on this machine.
     #[arg(long)]
     no_ca: bool,
-    /// Only for the repository in this directory, not for all of this user.
+    /// Change only the repository in this directory, not all repositories of this user.
     #[arg(long)]
     local: bool,
 }

@@ -185,7 +185,7 @@ fn upstreams(page: &mut TextBuilder, status: &StatusOverview) {
         for circuit in &upstream.circuits {
             let ago = duration(circuit.failed_s_ago.saturating_mul(1000));
             let text = format!(
-                "{} for {}: {}, failures: {}, the last {ago} ago",
+                "circuit {} for {}: {}, failures: {}, last {ago} ago",
                 circuit.state, circuit.host, circuit.code, circuit.failures
             );
             page.words(4, &text);

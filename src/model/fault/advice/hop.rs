@@ -36,7 +36,7 @@ pub(in crate::model) fn name_unknown(fault: &Fault, context: AdviceContext<'_>) 
         Leg::Client => return None,
         Leg::Hop => format!("check the host name in {}", context.hop_url()),
         Leg::Origin if context.is_environment() => format!(
-            "this machine cannot resolve {}: if a proxy leads out of this network, set HTTPS_PROXY of the daemon to it (`http://` or `socks5h://`), or name it in `[hops]`",
+            "this machine cannot resolve {}: if this network requires a proxy, set HTTPS_PROXY of the daemon to it (`http://` or `socks5h://`), or add it to `[hops]`",
             context.host
         ),
         Leg::Origin => format!(
