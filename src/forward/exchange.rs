@@ -26,6 +26,7 @@ use crate::forward::{
     },
     upstream::{
         attempt::StreamUse,
+        background_dial::Probing,
         circuit,
         destination::{Destination, UpstreamNeeds},
         plan::{PlanStep, UpstreamPlan},
@@ -79,7 +80,7 @@ impl Exchange {
             route,
             target: &exchange_request.target,
         };
-        let probing = circuit::Probing {
+        let probing = Probing {
             purpose: StreamUse::Requests(exchange_request.scheme),
             public_only: distrusted,
         };
@@ -181,9 +182,7 @@ impl Exchange {
             Ok(reached) => reached,
             Err(event) => return (StepResult::Nothing, event),
         };
-        let shared = &self.forwarder.shared;
-        let max_head = self.forwarder.config.listen.max_head;
-        match send::open((&shared.tasks, &shared.shutdown), reached, max_head).await {
+        match send::open(&self.forwarder, reached).await {
             Ok((sender, info)) => {
                 let lease = self.forwarder.pool.lease(key, sender, info);
                 lease.watch(&self.transfer);
@@ -244,8 +243,8 @@ impl Exchange {
             && self.outgoing.precedes_push()
             && let Some(dial) = self.plan.background_dial()
         {
-            let (key, http) = (self.key(), self.plan.route().http);
-            SpareDial { key, dial, http }.open_in_place_of(info, Arc::clone(&self.forwarder));
+            let key = self.key();
+            SpareDial { key, dial }.open_in_place_of(info, Arc::clone(&self.forwarder));
         }
     }
 

@@ -17,8 +17,8 @@ use crate::forward::{
     request::{body::RequestBody, partial_response::PartialResponse},
     upstream::{
         address,
+        background_dial::BackgroundDial,
         destination::Destination,
-        plan::BackgroundDial,
         pool::{Key, Lease, Sender},
         send,
     },
@@ -134,14 +134,10 @@ impl RangeRequests {
             .dial_once(&self.forwarder, HttpVersion::Http1)
             .await
             .map_err(failed)?;
-        let shared = &self.forwarder.shared;
-        let max_head = self.forwarder.config.listen.max_head;
-        let opened = send::open((&shared.tasks, &shared.shutdown), reached, max_head).await;
+        let opened = send::open(&self.forwarder, reached).await;
         let (sender, info) = opened.map_err(failed)?;
-        Ok(self
-            .forwarder
-            .pool
-            .lease(Arc::clone(&self.key), sender, info))
+        let pool = &self.forwarder.pool;
+        Ok(pool.lease(Arc::clone(&self.key), sender, info))
     }
 
     async fn send(

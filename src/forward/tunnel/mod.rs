@@ -21,6 +21,7 @@ use crate::forward::{
     tunnel::first_flight::{FlightKind, LIMIT},
     tunnel::pump::pump,
     upstream::attempt::{OriginStream, StreamUse, blame_hop_after_grant},
+    upstream::background_dial::Probing,
     upstream::circuit,
     upstream::destination::UpstreamNeeds,
     upstream::plan::{PlanStep, UpstreamPlan},
@@ -69,7 +70,7 @@ impl Tunnel {
         target: &Target,
         trail: Trail,
     ) -> Result<Self, FinalFault> {
-        let probing = circuit::Probing {
+        let probing = Probing {
             purpose: StreamUse::Tunnel,
             public_only: false,
         };

@@ -8,21 +8,19 @@ use tokio::time::Instant;
 
 use crate::forward::{
     forwarder::{Forwarder, Shared},
-    upstream::attempt::{StreamUse, UpstreamDial, dial_once},
+    upstream::background_dial::{BackgroundDial, Probing},
     upstream::destination::UpstreamNeeds,
 };
 use crate::{
-    config::{Config, Route, Upstream},
+    config::{Route, Upstream},
     model::{
         Fault, Stage, Target, TlsMode,
-        address::FakeNetwork,
         attempts::Cause,
         health::{
             CircuitChange, CircuitFailure, CircuitQuery, FailureDepth, Health, Success,
             sole::{DeadUpstream, SoleAttempt, SoleWait},
         },
     },
-    net::dial::trail::EMPTY_TRAIL,
     track::{
         TransferHandle,
         event::{CircuitChanged, CircuitTurn, UpstreamReturned},
@@ -68,20 +66,6 @@ impl Drop for DeadAttempt {
     }
 }
 
-/// How a probe dials.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Probing {
-    pub(crate) purpose: StreamUse,
-    pub(crate) public_only: bool,
-}
-
-impl Probing {
-    /// See [`UpstreamDial::public_only`].
-    pub(crate) fn fake_networks(self, config: &Config) -> Option<&[FakeNetwork]> {
-        self.public_only.then_some(&*config.reverse.fake_ip)
-    }
-}
-
 impl CircuitScope<'_> {
     fn host(&self) -> String {
         self.target.to_string()
@@ -91,7 +75,7 @@ impl CircuitScope<'_> {
     /// starts a probe where one is due.
     pub(crate) fn order(
         self,
-        forwarder: &Forwarder,
+        forwarder: &Arc<Forwarder>,
         transfer: &TransferHandle,
         needs: UpstreamNeeds,
         probing: Probing,
@@ -300,58 +284,45 @@ impl CircuitScope<'_> {
     }
 
     /// Dials once in a task of its own, independent of any client.
-    fn probe(self, forwarder: &Forwarder, upstream: &Arc<Upstream>, probing: Probing) {
-        let (route, target) = (Arc::clone(self.route), self.target.clone());
-        let upstream = Arc::clone(upstream);
-        let connector = forwarder.connector.clone();
-        let config = Arc::clone(&forwarder.config);
-        let shared = forwarder.shared.clone();
-        let trial = self.trial(&shared, &upstream.label);
-        self.report_change(
-            &shared,
-            &upstream,
-            CircuitTurn::Probe,
-            CircuitChange::Probing,
-            None,
-        );
-        shared.tasks.clone().spawn(async move {
-            let scope = CircuitScope {
-                route: &route,
-                target: &target,
-            };
-            let dial = UpstreamDial {
-                route: &route,
-                upstream: &upstream,
-                target: &target,
-                purpose: probing.purpose,
-                max_segment: route.dial.max_segment,
-                public_only: probing.fake_networks(&config),
-                trail: &EMPTY_TRAIL,
-                http: route.http,
-                connector: &connector,
-            };
+    fn probe(self, forwarder: &Arc<Forwarder>, upstream: &Arc<Upstream>, probing: Probing) {
+        let shared = &forwarder.shared;
+        let trial = self.trial(shared, &upstream.label);
+        let (turn, change) = (CircuitTurn::Probe, CircuitChange::Probing);
+        self.report_change(shared, upstream, turn, change, None);
+        let dial = BackgroundDial::new(self.route, upstream, self.target, probing);
+        let forwarder = Arc::clone(forwarder);
+        shared.tasks.spawn(async move {
+            let (shared, scope) = (&forwarder.shared, dial.scope());
+            let upstream = &dial.upstream;
             let dialled = tokio::select! {
-                dialled = dial_once(&dial, None) => dialled,
+                dialled = dial.dial_once(&forwarder, dial.route.http) => dialled,
                 () = shared.shutdown.drained() => return,
             };
+            let (health, host) = (&shared.health, scope.host());
             match dialled {
                 Ok(_) => {
-                    let (host, now) = (scope.host(), Instant::now());
-                    if let Some(change) =
-                        shared
-                            .health
-                            .record_connected_probe(&host, &upstream.label, now)
+                    let now = Instant::now();
+                    if let Some(change) = health.record_connected_probe(&host, &upstream.label, now)
                     {
-                        scope.report_change(&shared, &upstream, CircuitTurn::Probe, change, None);
+                        scope.report_change(shared, upstream, turn, change, None);
                     }
                 }
-                Err(fault) if shared.health.is_probing(&scope.host(), &upstream.label) => {
-                    scope.failed(&shared, &upstream, CircuitTurn::Probe, &Cause::of(&fault));
+                Err(fault) if health.is_probing(&host, &upstream.label) => {
+                    scope.failed(shared, upstream, turn, &Cause::of(&fault));
                 }
                 // The circuit was closed meanwhile, or belongs to an earlier config: the result no longer counts.
                 Err(_) => {}
             }
             drop(trial);
         });
+    }
+}
+
+impl BackgroundDial {
+    pub(super) fn scope(&self) -> CircuitScope<'_> {
+        CircuitScope {
+            route: &self.route,
+            target: &self.target,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod attempt;
+pub(crate) mod background_dial;
 pub(crate) mod circuit;
 pub(crate) mod destination;
 pub(crate) mod driver;

@@ -1,6 +1,5 @@
 //! The plan of upstreams for one exchange: carries out the commands of [`Attempts`] that concern the log, circuits, waits and dialling.
 
-mod background_dial;
 mod dead;
 mod learn;
 
@@ -8,11 +7,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-pub(crate) use background_dial::BackgroundDial;
-
 use crate::forward::{
     forwarder::Forwarder,
     upstream::attempt::{OriginStream, UpstreamDial, dial_once},
+    upstream::background_dial::{BackgroundDial, Probing},
     upstream::circuit,
     upstream::destination::UpstreamNeeds,
 };
@@ -40,7 +38,7 @@ pub(crate) struct UpstreamPlan {
     /// True where the only upstream was known to be dead at the start.
     dead: bool,
     needs: UpstreamNeeds,
-    probing: circuit::Probing,
+    probing: Probing,
     /// Where the client's CONNECT has been.
     trail: Trail,
     /// Permission to try the open circuit of the first upstream.
@@ -65,7 +63,7 @@ impl UpstreamPlan {
         transfer: &TransferHandle,
         scope: circuit::CircuitScope<'_>,
         needs: UpstreamNeeds,
-        probing: circuit::Probing,
+        probing: Probing,
     ) -> Self {
         let route = scope.route;
         let (order, trial) = scope.order(forwarder, transfer, needs, probing);

@@ -10,6 +10,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use crate::forward::{
+    forwarder::Forwarder,
     request::body::{RequestBody, RequestNotes},
     request::replay::ReplayError,
     upstream::attempt::OriginStream,
@@ -22,7 +23,6 @@ use crate::{
     config::HttpVersion,
     io::ReadAfterWriteError,
     model::{Fault, FaultKind, Leg, Stage, classify, stall::Stall},
-    rt::{Shutdown, Tasks},
     track::TransferHandle,
 };
 
@@ -31,17 +31,17 @@ const WRITE_BUFFER: usize = 64 * 1024;
 
 /// Starts HTTP on a stream. An HTTP/2 connection gets a task, which ends with its requests, or at shutdown's second step.
 pub(crate) async fn open(
-    (tasks, shutdown): (&Tasks, &Shutdown),
-    reached: OriginStream,
-    max_head: usize,
+    forwarder: &Forwarder,
+    stream: OriginStream,
 ) -> Result<(Sender, ConnectionInfo), Fault> {
-    let peer = reached.peer;
+    let (shared, max_head) = (&forwarder.shared, forwarder.config.listen.max_head);
+    let peer = stream.peer;
     let info = ConnectionInfo {
         peer,
-        tcp: reached.tcp.monitor(),
-        hop: reached.hop,
-        genuine: reached.genuine,
-        absolute_form: reached.absolute_form,
+        tcp: stream.tcp.monitor(),
+        hop: stream.hop,
+        genuine: stream.genuine,
+        absolute_form: stream.absolute_form,
         flood: Flood::default(),
     };
     let fault = |error: hyper::Error| {
@@ -50,11 +50,10 @@ pub(crate) async fn open(
             .source(error)
             .with_unsent(true)
     };
-    let shutdown = shutdown.clone();
-    let http2 = reached.http == HttpVersion::Http2;
-    let io = ReadAfterWriteError::new(reached.io);
+    let http2 = stream.http == HttpVersion::Http2;
+    let io = ReadAfterWriteError::new(stream.io);
     let io = TokioIo::new(LimitedStream::new(io, info.flood.clone(), http2));
-    let sender = match reached.http {
+    let sender = match stream.http {
         HttpVersion::Http1 => {
             let builder = http1_builder(max_head);
             let (sender, connection) = builder.handshake(io).await.map_err(fault)?;
@@ -64,7 +63,7 @@ pub(crate) async fn open(
             }))
         }
         HttpVersion::Http2 => {
-            let mut builder = http2::Builder::new(tasks.clone());
+            let mut builder = http2::Builder::new(shared.tasks.clone());
             builder
                 .timer(TokioTimer::new())
                 .adaptive_window(true)
@@ -73,7 +72,8 @@ pub(crate) async fn open(
                 .keep_alive_interval(PING_INTERVAL)
                 .keep_alive_timeout(PING_TIMEOUT);
             let (sender, connection) = builder.handshake(io).await.map_err(fault)?;
-            tasks.spawn(async move {
+            let shutdown = shared.shutdown.clone();
+            shared.tasks.spawn(async move {
                 tokio::select! {
                     ended = connection => log_end(ended, peer),
                     () = shutdown.ended() => {}

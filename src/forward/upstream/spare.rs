@@ -11,15 +11,14 @@ use crate::forward::{
     forwarder::Forwarder,
     upstream::{
         attempt::StreamUse,
-        circuit::Probing,
+        background_dial::{BackgroundDial, Probing},
         destination::Destination,
-        plan::BackgroundDial,
         pool::{ConnectionInfo, Key, RECENT},
         send,
     },
 };
 use crate::{
-    config::{HttpVersion, ToMirror},
+    config::ToMirror,
     model::{Scheme, Target, TlsMode},
 };
 
@@ -27,7 +26,6 @@ use crate::{
 pub(crate) struct SpareDial {
     pub(crate) key: Arc<Key>,
     pub(crate) dial: BackgroundDial,
-    pub(crate) http: HttpVersion,
 }
 
 impl SpareDial {
@@ -62,7 +60,6 @@ impl SpareDial {
         };
         Some(Self {
             key: Arc::new(key),
-            http: route.http,
             dial: BackgroundDial::new(&route, upstream, target, probing),
         })
     }
@@ -84,19 +81,18 @@ impl SpareDial {
 
     /// Opens one in the background, unless there are enough.
     pub(crate) fn open(self, forwarder: Arc<Forwarder>) {
-        let Self { key, dial, http } = self;
+        let Self { key, dial } = self;
         let Some(opening) = forwarder.pool.open_spare(&key) else {
             return;
         };
         let shared = forwarder.shared.clone();
         shared.tasks.clone().spawn(async move {
-            let max_head = forwarder.config.listen.max_head;
-            let reach = async {
-                let reached = dial.dial_once(&forwarder, http).await?;
-                send::open((&shared.tasks, &shared.shutdown), reached, max_head).await
+            let opening_http = async {
+                let stream = dial.dial_once(&forwarder, dial.route.http).await?;
+                send::open(&forwarder, stream).await
             };
             let opened = tokio::select! {
-                opened = reach => opened,
+                opened = opening_http => opened,
                 () = shared.shutdown.drained() => return,
             };
             match opened {

@@ -1,44 +1,48 @@
-//! A dial in the background of an exchange.
+//! Dials that no exchange waits for: probes, spare connections, further attempts at a dead upstream, segments of a download.
 
 use std::sync::Arc;
 
 use crate::{
-    config::{HttpVersion, Route, Upstream},
+    config::{Config, HttpVersion, Route, Upstream},
     forward::{
         forwarder::Forwarder,
-        upstream::{
-            attempt::{OriginStream, UpstreamDial, dial_once},
-            circuit,
-        },
+        upstream::attempt::{OriginStream, StreamUse, UpstreamDial, dial_once},
     },
-    model::{Fault, Target},
+    model::{Fault, Target, address::FakeNetwork},
     net::dial::trail::{EMPTY_TRAIL, Trail},
 };
+
+/// How a probe dials.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probing {
+    pub(crate) purpose: StreamUse,
+    pub(crate) public_only: bool,
+}
+
+impl Probing {
+    /// See [`UpstreamDial::public_only`].
+    pub(crate) fn fake_networks(self, config: &Config) -> Option<&[FakeNetwork]> {
+        self.public_only.then_some(&*config.reverse.fake_ip)
+    }
+}
 
 /// A dial that no exchange waits for: it causes no log line, no circuit change and no retry.
 pub(crate) struct BackgroundDial {
     pub(super) route: Arc<Route>,
     pub(super) upstream: Arc<Upstream>,
     pub(super) target: Target,
-    pub(super) probing: circuit::Probing,
+    pub(super) probing: Probing,
     pub(super) max_segment: Option<u32>,
     pub(super) trail: Trail,
 }
 
 impl BackgroundDial {
-    pub(super) fn scope(&self) -> circuit::CircuitScope<'_> {
-        circuit::CircuitScope {
-            route: &self.route,
-            target: &self.target,
-        }
-    }
-
     /// To `target` through `upstream`, without anything that an exchange has learned.
     pub(crate) fn new(
         route: &Arc<Route>,
         upstream: &Arc<Upstream>,
         target: &Target,
-        probing: circuit::Probing,
+        probing: Probing,
     ) -> Self {
         Self {
             route: Arc::clone(route),
