@@ -11,7 +11,7 @@ use super::{
     response::refused,
 };
 use crate::{
-    forward::{Current, Forwarder, HttpResponse, client::ClientSlot, request::body::full},
+    forward::{Current, Forwarder, HttpResponse, client::ClientSlot, headers, request::body::full},
     tls::files::CERTIFICATE_FILE,
     track::{
         log,
@@ -59,11 +59,7 @@ impl Pages {
             method: request.method,
             path: request.path,
             query: request.query,
-            accept: request
-                .headers
-                .get(ACCEPT)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default(),
+            accept: headers::text(request.headers, &ACCEPT).unwrap_or_default(),
         };
         if is_stream(&query) {
             return self.stream(current, request);

@@ -23,6 +23,11 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 /// Defined in RFC 9209.
 pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
+/// The value of a field, where it is visible ASCII; the first of several.
+pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
 /// Fields for one connection only.
 static HOP_BY_HOP: [HeaderName; 7] = [
     CONNECTION,

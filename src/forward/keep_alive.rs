@@ -9,7 +9,7 @@ use std::{future::Future, pin::pin, sync::atomic::Ordering, time::Duration};
 use hyper::{Request, Version, body::Body, header::USER_AGENT};
 use tokio::time::{Instant, sleep};
 
-use crate::{config::Interim, net::InterimSender, track::TransferHandle};
+use crate::{config::Interim, forward::headers, net::InterimSender, track::TransferHandle};
 
 /// The evidence that the client waits.
 pub(crate) struct KeepAlive {
@@ -32,7 +32,7 @@ impl KeepAlive {
         interims: Option<&InterimSender>,
         limits: Interim,
     ) -> Option<Self> {
-        let agent = request.headers().get(USER_AGENT)?.to_str().ok()?;
+        let agent = headers::text(request.headers(), &USER_AGENT)?;
         if !agent.starts_with("git-lfs/") || request.version() != Version::HTTP_11 {
             return None;
         }

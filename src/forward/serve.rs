@@ -108,7 +108,7 @@ impl Forwarder {
             method: request.method().as_str(),
             path,
             route: self.config.route(&exchange_request.target),
-            agent: agent(request.headers()),
+            agent: headers::text(request.headers(), &USER_AGENT),
         });
         exchange_request.client.watch(&transfer);
         transfer
@@ -119,20 +119,22 @@ impl Forwarder {
         request: &Request<Incoming>,
         exchange_request: &ExchangeRequest,
     ) -> Result<Arc<Route>, Fault> {
+        let target = &exchange_request.target;
+        let refused = |kind, detail: String| {
+            let fault = Fault::new(Leg::Client, Stage::Accepted, kind);
+            Err(fault.peer(target).detail(detail))
+        };
         if trail::is_loop(request.headers()) {
-            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop)
-                .peer(&exchange_request.target);
-            return Err(fault.detail("the request has passed through this gitferry already (Via)"));
+            let detail = "the request has passed through this gitferry already (Via)";
+            return refused(FaultKind::Loop, detail.into());
         }
         if let Some(detail) = framing::request_objection(request.headers()) {
-            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest);
-            return Err(fault.peer(&exchange_request.target).detail(detail));
+            return refused(FaultKind::BadRequest, detail.into());
         }
         if let Some(detail) = exchange_request.client.cut(request) {
-            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest);
-            return Err(fault.peer(&exchange_request.target).detail(detail));
+            return refused(FaultKind::BadRequest, detail);
         }
-        self.admit(&exchange_request.target)
+        self.admit(target)
     }
 
     async fn serve(
@@ -166,10 +168,6 @@ impl Forwarder {
 
 /// A request that ended with a fault, and its body where nothing of it was sent.
 type FailedRequest = Box<(FinalFault, Transfer, Option<RequestBody>)>;
-
-fn agent(headers: &hyper::HeaderMap) -> Option<&str> {
-    headers.get(USER_AGENT)?.to_str().ok()
-}
 
 /// The origin's response in the form for the client.
 async fn deliver(
@@ -241,7 +239,7 @@ fn set_connection_fields(
     headers::add_via(fields, version);
     framing::merge_lengths(fields);
     to.strip_response(fields);
-    let agent = agent(&exchange.outgoing.head.headers);
+    let agent = headers::text(&exchange.outgoing.head.headers, &USER_AGENT);
     if limited && agent.is_some_and(|agent| agent.starts_with("git-lfs/")) {
         headers::add_retry_after(fields);
     }

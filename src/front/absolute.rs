@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use hyper::{Request, body::Incoming};
 
-use super::refuse::{bad_target, refuse};
+use super::refuse::{bad_request, bad_target, refuse};
 use crate::{
     forward::{ExchangeRequest, Forwarder, HttpResponse, client::ClientConn},
-    model::{Fault, FaultKind, Leg, Scheme, Stage, Target},
+    model::{Scheme, Target},
     track::Front,
 };
 
@@ -26,9 +26,7 @@ pub(super) async fn serve(
                 "gitferry supports http and https, not {:?}",
                 other.unwrap_or_default()
             );
-            let fault =
-                Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest).detail(detail);
-            return refuse(&forwarder, &request, client, None, fault).await;
+            return refuse(&forwarder, &request, client, None, bad_request(detail)).await;
         }
     };
     let text = request

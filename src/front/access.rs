@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::own;
 use crate::{
-    forward::{HttpResponse, client::ClientConn},
+    forward::{HttpResponse, client::ClientConn, headers},
     model::{
         Fault, FaultKind, Leg, Stage,
         password_guesses::{GuessSource, PasswordGuesses},
@@ -136,8 +136,7 @@ fn presented_credentials(request: &Request<Incoming>) -> Vec<PresentedCredential
 
 /// Defined in RFC 7617.
 fn basic(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
-    let value = headers.get(name)?.to_str().ok()?;
-    let (scheme, encoded) = value.split_once(' ')?;
+    let (scheme, encoded) = headers::text(headers, name)?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }

@@ -8,7 +8,7 @@ use hyper::{
 
 use super::refuse::refuse;
 use crate::{
-    forward::{Forwarder, HttpResponse, client::ClientConn, request::body::full},
+    forward::{Forwarder, HttpResponse, client::ClientConn, headers, request::body::full},
     model::{Fault, FaultKind, Leg, Stage, Target},
 };
 
@@ -41,10 +41,8 @@ pub(super) async fn response(
 
 /// True where the request ends here. Otherwise decrements `Max-Forwards`.
 fn is_final_recipient(headers: &mut HeaderMap) -> bool {
-    let left = headers
-        .get(MAX_FORWARDS)
-        .and_then(|left| left.to_str().ok())
-        .and_then(|left| left.trim().parse::<u32>().ok());
+    let left =
+        headers::text(headers, &MAX_FORWARDS).and_then(|left| left.trim().parse::<u32>().ok());
     let next = left.map(|left| left.checked_sub(1));
     if let Some(Some(next)) = next {
         headers.insert(MAX_FORWARDS, next.into());

@@ -8,7 +8,7 @@ use hyper::{
 
 use crate::{
     admin::{PageRequest, Pages},
-    forward::{Current, Forwarder, HttpResponse, client::ClientConn, request::body::full},
+    forward::{Current, Forwarder, HttpResponse, client::ClientConn, headers, request::body::full},
     model::Target,
 };
 
@@ -79,9 +79,7 @@ fn is_of_own_page(origin: &HeaderValue, headers: &HeaderMap) -> bool {
 
 /// True where `Host` is an address of this daemon, or localhost.
 pub(super) fn is_for_this_daemon(request: &Request<Incoming>, forwarder: &Forwarder) -> bool {
-    let host = request.headers().get(HOST);
-    host.and_then(|host| host.to_str().ok())
-        .is_some_and(|host| names_this_daemon(host, forwarder))
+    headers::text(request.headers(), &HOST).is_some_and(|host| names_this_daemon(host, forwarder))
 }
 
 fn names_this_daemon(host: &str, forwarder: &Forwarder) -> bool {

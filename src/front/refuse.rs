@@ -9,7 +9,9 @@ use hyper::{
 };
 
 use crate::{
-    forward::{Forwarder, HttpResponse, client::ClientConn, response::errors::ErrorFormat},
+    forward::{
+        Forwarder, HttpResponse, client::ClientConn, headers, response::errors::ErrorFormat,
+    },
     mirror::reverse::parse_segment,
     model::{Fault, FaultKind, Host, Leg, Stage, Target, resource, target::TargetError},
     track::{self, Transfer, TransferStart},
@@ -76,8 +78,7 @@ pub(super) fn bad_target(text: &str, error: TargetError) -> Fault {
         .collect();
     // User info may be a secret, and a target has none.
     let shown = text.rsplit('@').next().unwrap_or_default();
-    Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest)
-        .detail(format!("{error}: {shown:?}"))
+    bad_request(format!("{error}: {shown:?}"))
 }
 
 /// Answers with a fault before a transfer began, and logs it as a transfer.
@@ -122,10 +123,7 @@ pub(super) fn begin<B>(
         method: request.method().as_str(),
         path: &path,
         route: forwarder.config.route(target),
-        agent: request
-            .headers()
-            .get(USER_AGENT)
-            .and_then(|agent| agent.to_str().ok()),
+        agent: headers::text(request.headers(), &USER_AGENT),
     });
     client.watch(&transfer);
     transfer

@@ -14,10 +14,10 @@ use hyper::{
 use super::{
     access::SecretSegment,
     own::{self, SEC_FETCH_SITE},
-    refuse::{bad_target, refuse, without_user_info},
+    refuse::{bad_request, bad_target, refuse, without_user_info},
 };
 use crate::{
-    forward::{ExchangeRequest, Forwarder, HttpResponse, client::ClientConn},
+    forward::{ExchangeRequest, Forwarder, HttpResponse, client::ClientConn, headers},
     mirror::{ReverseBase, reverse::parse_segment},
     model::{Denial, Fault, FaultKind, Host, Leg, Scheme, Stage, Target, target::TargetError},
     track::Front,
@@ -46,11 +46,7 @@ pub(super) async fn serve(
         )
         .await;
     }
-    let host = request
-        .headers()
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("127.0.0.1");
+    let host = headers::text(request.headers(), &HOST).unwrap_or("127.0.0.1");
     let ports = forwarder.config.listen.addresses.iter();
     let base = ReverseBase::new(host, secret.as_deref().unwrap_or_default())
         .with_ports(ports.map(std::net::SocketAddr::port));
@@ -111,7 +107,7 @@ fn add_browser_restrictions(headers: &mut HeaderMap) {
 
 /// A path written as if the daemon were the site.
 fn missing_host(why: &str) -> Fault {
-    Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest).detail(format!(
+    bad_request(format!(
         "{why}: the path must begin with the host, as in /huggingface.co/user/repo"
     ))
 }

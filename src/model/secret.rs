@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 /// A password or token. `Debug` and `Display` show stars; only [`Secret::expose`] gives the text.
@@ -61,6 +62,14 @@ pub(crate) struct Credentials {
     pub username: String,
     /// The password.
     pub password: Secret,
+}
+
+impl Credentials {
+    /// The value of `Authorization` or `Proxy-Authorization` (RFC 7617); base64 contains no line end.
+    pub(crate) fn basic(&self) -> String {
+        let pair = format!("{}:{}", self.username, self.password.expose());
+        format!("Basic {}", BASE64_STANDARD.encode(pair))
+    }
 }
 
 /// The keys of a config file: the place of the password, never the password. Without a place, the credentials come from a URL, where the

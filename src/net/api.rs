@@ -8,8 +8,6 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
-
 use crate::model::secret::Credentials;
 
 /// The limit of each step; a daemon of this machine never needs it.
@@ -65,8 +63,7 @@ pub(crate) fn refusal(body: &str) -> Option<(&str, Option<&str>)> {
 /// The field `name` with the credentials of `[listen]`, as a line of a head; empty where there are none.
 pub(crate) fn authorization(name: &str, credentials: Option<&Credentials>) -> String {
     credentials.map_or_else(String::new, |credentials| {
-        let pair = format!("{}:{}", credentials.username, credentials.password.expose());
-        format!("{name}: Basic {}\r\n", BASE64_STANDARD.encode(pair))
+        format!("{name}: {}\r\n", credentials.basic())
     })
 }
 

@@ -53,16 +53,8 @@ pub(super) fn credentials_fault<B>(response: &Response<B>, info: &ConnectionInfo
     if !asks {
         return None;
     }
-    let (login, said) = match &form.authorization {
-        Some(_) => (
-            HopLogin::Refused,
-            "the hop refused the configured credentials",
-        ),
-        None => (
-            HopLogin::Missing,
-            "the hop requires credentials and none are configured",
-        ),
-    };
+    let login = HopLogin::of(form.authorization.as_ref());
+    let cause = login.cause();
     let basic = headers.get_all(PROXY_AUTHENTICATE).iter().any(|value| {
         let value = value.as_bytes().to_ascii_lowercase();
         value.starts_with(b"basic") || value.windows(7).any(|word| word == b", basic")
@@ -73,7 +65,7 @@ pub(super) fn credentials_fault<B>(response: &Response<B>, info: &ConnectionInfo
     };
     let kind = FaultKind::HopAuthentication(login);
     let fault = Fault::new(Leg::Hop, Stage::AwaitingHead, kind);
-    Some(fault.peer(info.peer).detail(said))
+    Some(fault.peer(info.peer).detail(cause))
 }
 
 /// The evidence that a hop made this refusal, as a sentence; `None` where the response seems to be the origin's.

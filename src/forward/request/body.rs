@@ -85,22 +85,10 @@ impl RequestNotes {
 
 impl RequestBody {
     /// Counts the bytes read from `inner`. With a gate, nothing is read from the client until the gate opens.
-    pub(crate) fn new(
-        inner: Incoming,
-        transfer: TransferHandle,
-        gate: Option<Gate>,
-    ) -> (Self, Arc<RequestNotes>) {
+    pub(crate) fn new(inner: Incoming, transfer: TransferHandle, gate: Option<Gate>) -> Self {
         transfer.expect_up(inner.size_hint().exact());
-        let notes = Arc::<RequestNotes>::default();
         let source = (!inner.is_end_stream()).then_some(BodySource::Client(inner));
-        let body = Self {
-            source,
-            transfer,
-            notes: Arc::clone(&notes),
-            gate,
-            begun: false,
-        };
-        (body.count_sending(), notes)
+        Self::of(source, transfer, gate)
     }
 
     /// A body that is recorded while it is sent.
@@ -108,32 +96,33 @@ impl RequestBody {
         reader: ReplayReader,
         transfer: TransferHandle,
         gate: Option<Gate>,
-    ) -> (Self, Arc<RequestNotes>) {
+    ) -> Self {
         transfer.expect_up(reader.size_hint().exact());
-        let notes = Arc::<RequestNotes>::default();
-        let body = Self {
-            source: Some(BodySource::Recorded(reader)),
-            transfer,
-            notes: Arc::clone(&notes),
-            gate,
-            begun: false,
-        };
-        (body.count_sending(), notes)
+        Self::of(Some(BodySource::Recorded(reader)), transfer, gate)
     }
 
     /// A body in memory, or none, for sending a request again. Its bytes were counted when they were received.
     pub(crate) fn in_memory(bytes: Option<Bytes>, transfer: TransferHandle) -> Self {
-        let source = bytes
-            .filter(|bytes| !bytes.is_empty())
-            .map(BodySource::Held);
+        let bytes = bytes.filter(|bytes| !bytes.is_empty());
+        Self::of(bytes.map(BodySource::Held), transfer, None)
+    }
+
+    fn of(source: Option<BodySource>, transfer: TransferHandle, gate: Option<Gate>) -> Self {
+        if source.is_some() {
+            transfer.counters().sending.fetch_add(1, Ordering::Relaxed);
+        }
         Self {
             source,
             transfer,
             notes: Arc::default(),
-            gate: None,
+            gate,
             begun: false,
         }
-        .count_sending()
+    }
+
+    /// Its state, for the time when hyper owns the body.
+    pub(crate) fn notes(&self) -> Arc<RequestNotes> {
+        Arc::clone(&self.notes)
     }
 
     /// Counts a frame that is passed to the origin.
@@ -175,27 +164,10 @@ impl RequestBody {
             self.transfer.enter(Stage::AwaitingHead);
         }
     }
-}
-
-impl RequestBody {
-    fn count_sending(self) -> Self {
-        if self.source.is_some() {
-            self.change_sending(1);
-        }
-        self
-    }
 
     fn release_source(&mut self) {
         if self.source.take().is_some() {
-            self.change_sending(-1);
-        }
-    }
-
-    fn change_sending(&self, change: i32) {
-        let sending = &self.transfer.counters().sending;
-        if change > 0 {
-            sending.fetch_add(1, Ordering::Relaxed);
-        } else {
+            let sending = &self.transfer.counters().sending;
             sending.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -73,7 +73,7 @@ impl OutgoingRequest {
         }
         let bodiless = body.is_end_stream();
         let (gate, key) = gate_for(&head.headers, bodiless);
-        let (upload, (body, notes)) = if !bodiless && replay::may_replay(&head, route) {
+        let (upload, body) = if !bodiless && replay::may_replay(&head, route) {
             let upload = Upload::new(body, Arc::clone(budget), transfer.clone());
             let body = RequestBody::recorded(upload.reader(), transfer.clone(), gate);
             (Some(upload), body)
@@ -83,8 +83,8 @@ impl OutgoingRequest {
         Self {
             head,
             transfer: transfer.clone(),
+            notes: body.notes(),
             body: Some(body),
-            notes,
             bodiless,
             held: None,
             upload,
@@ -207,13 +207,15 @@ impl OutgoingRequest {
         if let Some(body) = self.body.take() {
             return body;
         }
-        let Some(upload) = &self.upload else {
-            self.notes = Arc::default();
-            return RequestBody::in_memory(self.held.clone(), self.transfer.clone());
+        let transfer = self.transfer.clone();
+        let body = match &self.upload {
+            Some(upload) => {
+                self.head.headers.remove(EXPECT);
+                RequestBody::recorded(upload.reader(), transfer, None)
+            }
+            None => RequestBody::in_memory(self.held.clone(), transfer),
         };
-        self.head.headers.remove(EXPECT);
-        let (body, notes) = RequestBody::recorded(upload.reader(), self.transfer.clone(), None);
-        self.notes = notes;
+        self.notes = body.notes();
         body
     }
 }

@@ -13,7 +13,10 @@ use hyper::{
     },
 };
 
-use crate::model::{Fault, FaultKind, Leg, Stage};
+use crate::{
+    forward::headers,
+    model::{Fault, FaultKind, Leg, Stage},
+};
 
 /// The bytes that a response promised; the validator identifies their representation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +33,7 @@ pub(crate) struct PartialResponse {
 impl PartialResponse {
     /// The part that `response` promises; `None` where its rest cannot be requested.
     pub(crate) fn of(method: &Method, status: StatusCode, response: &HeaderMap) -> Option<Self> {
-        let text = |name| {
-            response
-                .get(name)
-                .and_then(|value: &HeaderValue| value.to_str().ok())
-        };
+        let text = |name| headers::text(response, &name);
         let etag = response.get(ETAG)?.clone();
         let strong = etag.as_bytes().starts_with(b"\"");
         let refuses = text(ACCEPT_RANGES).is_some_and(|units| units.eq_ignore_ascii_case("none"));
@@ -116,11 +115,7 @@ impl PartialResponse {
         status: StatusCode,
         response: &HeaderMap,
     ) -> bool {
-        let text = |name| {
-            response
-                .get(name)
-                .and_then(|value: &HeaderValue| value.to_str().ok())
-        };
+        let text = |name| headers::text(response, &name);
         let Some((first, last, complete)) = text(CONTENT_RANGE).and_then(content_range) else {
             return false;
         };

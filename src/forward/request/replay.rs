@@ -16,7 +16,10 @@ use hyper::{
 };
 use tokio_util::bytes::Bytes;
 
-use crate::forward::request::spool::{Budget, ReplayBuffer, ReplayLoss};
+use crate::forward::{
+    headers,
+    request::spool::{Budget, ReplayBuffer, ReplayLoss},
+};
 use crate::{
     config::{HttpVersion, Route},
     model::fault::BoxError,
@@ -29,8 +32,8 @@ use crate::{
 /// A small body of another method is recorded where HTTP/2 is offered: it is sent again only where the origin states that it did not process
 /// the request (RFC 9113, section 8.7). git's receive-pack may have acted on what it received otherwise.
 pub(crate) fn may_replay(head: &Parts, route: &Route) -> bool {
-    let length = head.headers.get(CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let length = headers::text(&head.headers, &CONTENT_LENGTH);
+    let length = length.and_then(|length| length.parse::<u64>().ok());
     let small = |length: u64| length <= MAX_SMALL && route.http == HttpVersion::Http2;
     length.is_some_and(|length| route.replay && head.method == Method::PUT || small(length))
 }

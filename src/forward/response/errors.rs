@@ -12,7 +12,7 @@ use hyper::{
 };
 use tokio_util::bytes::{BufMut, Bytes, BytesMut};
 
-use crate::forward::headers::PROXY_STATUS;
+use crate::forward::headers::{self, PROXY_STATUS};
 use crate::forward::request::body::{HttpResponse, RequestBody, full};
 use crate::{
     model::{
@@ -43,13 +43,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 impl ErrorFormat {
     /// From the method, the path and the client's header fields.
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
-        let header = |name| {
-            request
-                .headers()
-                .get(name)
-                .and_then(|value: &HeaderValue| value.to_str().ok())
-                .unwrap_or("")
-        };
+        let header = |name| headers::text(request.headers(), &name).unwrap_or("");
         if request.method() == Method::CONNECT {
             Self::Connect
         } else if request.method() == Method::POST

@@ -20,6 +20,7 @@ use buffer::buffer_body;
 use crate::forward::{
     credentials,
     forwarder::Forwarder,
+    headers::text,
     limits::{RewriteLimits, hold_place},
     request::body::{HttpResponse, full},
     request::exchange_request::ExchangeRequest,
@@ -174,9 +175,7 @@ fn set_framing(headers: &mut HeaderMap, length: usize) {
     for name in BODY_FIELDS {
         headers.remove(name);
     }
-    let weak = headers
-        .get(ETAG)
-        .and_then(|tag| tag.to_str().ok())
+    let weak = text(headers, &ETAG)
         .filter(|tag| !tag.starts_with("W/"))
         .and_then(|tag| HeaderValue::try_from(format!("W/{tag}")).ok());
     if let Some(weak) = weak {

@@ -11,6 +11,25 @@ pub(crate) enum HopLogin {
     OtherScheme,
 }
 
+impl HopLogin {
+    /// For a hop that requests credentials although these were sent, if any.
+    pub(crate) fn of<C>(sent: Option<C>) -> Self {
+        match sent {
+            Some(_) => Self::Refused,
+            None => Self::Missing,
+        }
+    }
+
+    /// The cause, as a sentence.
+    pub(crate) fn cause(self) -> &'static str {
+        match self {
+            Self::Missing => "the hop requires credentials and none are configured",
+            Self::Refused => "the hop refused the configured credentials",
+            Self::OtherScheme => "the hop accepts no authentication method that gitferry supports",
+        }
+    }
+}
+
 /// The rule that denies a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Denial {

@@ -57,6 +57,19 @@ pub(crate) struct DialledConnection {
     pub waiting: Option<PendingRequest>,
 }
 
+impl DialledConnection {
+    /// A connection that carries requests in origin form, or a tunnel.
+    pub(super) fn new(io: BoxIo, tcp: Tcp, peer: SocketAddr) -> Self {
+        Self {
+            io,
+            tcp,
+            peer,
+            absolute_form: None,
+            waiting: None,
+        }
+    }
+}
+
 /// How requests to an HTTP hop are written without a tunnel.
 #[derive(Clone, Debug)]
 pub(crate) struct AbsoluteForm {

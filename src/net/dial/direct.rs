@@ -22,13 +22,8 @@ use crate::{
 pub(crate) async fn dial(attempt: &DialRequest<'_>) -> Result<DialledConnection, Fault> {
     let overrides = attempt.overrides(&attempt.target.host);
     let (tcp, peer) = connect(attempt, attempt.target, overrides, Leg::Origin).await?;
-    Ok(DialledConnection {
-        io: Box::new(tcp.clone()),
-        tcp,
-        peer,
-        absolute_form: None,
-        waiting: None,
-    })
+    let io = Box::new(tcp.clone());
+    Ok(DialledConnection::new(io, tcp, peer))
 }
 
 /// A TCP connection to `target`, on `leg`, within the attempt's connect timeout.

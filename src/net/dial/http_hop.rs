@@ -8,7 +8,6 @@ mod page;
 
 use std::{net::SocketAddr, time::Duration};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::header::HeaderValue;
 use tokio::time::timeout;
 
@@ -22,7 +21,7 @@ use super::{
 use crate::{
     config::Hop,
     io::{BoxIo, Tcp},
-    model::{Fault, FaultKind, Leg, Scheme, Stage, secret::Credentials},
+    model::{Fault, FaultKind, Leg, Scheme, Stage, fault::HopLogin, secret::Credentials},
 };
 
 /// Connects to the hop and requests a tunnel to the attempt's target.
@@ -55,16 +54,13 @@ pub(crate) async fn dial(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Dialled
 
 async fn absolute_form(hop: &Hop, attempt: &DialRequest<'_>) -> Result<DialledConnection, Fault> {
     let (io, tcp, peer) = connect(hop, attempt).await?;
-    let authorization = hop.credentials.as_ref().and_then(authorization);
+    let absolute_form = AbsoluteForm {
+        authorization: hop.credentials.as_ref().and_then(authorization),
+        via: hop.via,
+    };
     Ok(DialledConnection {
-        io,
-        tcp,
-        peer,
-        absolute_form: Some(AbsoluteForm {
-            authorization,
-            via: hop.via,
-        }),
-        waiting: None,
+        absolute_form: Some(absolute_form),
+        ..DialledConnection::new(io, tcp, peer)
     })
 }
 
@@ -92,13 +88,7 @@ async fn tunnel(
         return Err(refusal(&mut greeting, &response, credentials).await);
     }
     hop.granted.record_target(attempt.target);
-    Ok(DialledConnection {
-        io: greeting.into_tunnel(),
-        tcp,
-        peer,
-        absolute_form: None,
-        waiting: None,
-    })
+    Ok(DialledConnection::new(greeting.into_tunnel(), tcp, peer))
 }
 
 /// The tunnel that a hop gives on an existing stream, for tests.
@@ -150,23 +140,17 @@ fn encode(authority: &str, hop: &Hop, trail: &Trail) -> Vec<u8> {
     head.push_str(&trail.lines(hop.via));
     if let Some(credentials) = &hop.credentials {
         head.push_str("Proxy-Authorization: ");
-        head.push_str(&basic(credentials));
+        head.push_str(&credentials.basic());
         head.push_str("\r\n");
     }
     head.push_str("\r\n");
     head.into_bytes()
 }
 
-/// RFC 7617; base64 cannot contain a line end.
-fn basic(credentials: &Credentials) -> String {
-    let pair = format!("{}:{}", credentials.username, credentials.password.expose());
-    format!("Basic {}", BASE64_STANDARD.encode(pair))
-}
-
 /// The secrets that an error page with the request would show.
 fn secrets(credentials: Option<&Credentials>) -> Vec<String> {
     let each = |credentials: &Credentials| {
-        let token = basic(credentials);
+        let token = credentials.basic();
         [
             token.trim_start_matches("Basic ").to_owned(),
             credentials.password.expose().to_owned(),
@@ -176,7 +160,7 @@ fn secrets(credentials: Option<&Credentials>) -> Vec<String> {
 }
 
 fn authorization(credentials: &Credentials) -> Option<HeaderValue> {
-    let mut value = HeaderValue::try_from(basic(credentials)).ok()?;
+    let mut value = HeaderValue::try_from(credentials.basic()).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
@@ -215,7 +199,7 @@ async fn refusal(
     credentials: Option<&Credentials>,
 ) -> Fault {
     if response.wants_credentials() {
-        let (login, text) = response.authentication(credentials.is_some());
+        let (login, text) = response.authentication(HopLogin::of(credentials));
         return greeting
             .fault(FaultKind::HopAuthentication(login))
             .detail(greeting.mask(&text));

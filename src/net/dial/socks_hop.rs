@@ -100,13 +100,7 @@ async fn connect_through(
         fault = protocol::detect_if_silent(hop, attempt, &tcp) => return Err(fault),
     };
     hop.granted.record_target(target);
-    Ok(DialledConnection {
-        io: greeting.into_tunnel(),
-        tcp,
-        peer,
-        absolute_form: None,
-        waiting: None,
-    })
+    Ok(DialledConnection::new(greeting.into_tunnel(), tcp, peer))
 }
 
 /// The tunnel that a hop gives on an existing stream, for tests.
@@ -149,20 +143,11 @@ async fn greet(
         Method::Open => {}
         Method::Password => authenticate(&mut greeting, credentials).await?,
         Method::Unacceptable => {
-            let (login, detail) = if credentials.is_some() {
-                (
-                    HopLogin::OtherScheme,
-                    "the hop accepts no authentication method that gitferry supports",
-                )
-            } else {
-                (
-                    HopLogin::Missing,
-                    "the hop requires credentials and none are configured",
-                )
+            let login = match credentials {
+                Some(_) => HopLogin::OtherScheme,
+                None => HopLogin::Missing,
             };
-            return Err(greeting
-                .fault(FaultKind::HopAuthentication(login))
-                .detail(detail));
+            return Err(login_fault(&greeting, login, login.cause()));
         }
     }
     greeting.name_target(granted, target);
@@ -185,35 +170,25 @@ async fn authenticate(
     greeting: &mut Greeting,
     credentials: Option<&Credentials>,
 ) -> Result<(), Fault> {
-    let refused = |greeting: &Greeting, login, detail| {
-        Err(greeting
-            .fault(FaultKind::HopAuthentication(login))
-            .detail(detail))
-    };
     let Some(credentials) = credentials else {
-        return refused(
-            greeting,
-            HopLogin::Missing,
-            "the hop requires credentials and none are configured",
-        );
+        let login = HopLogin::Missing;
+        return Err(login_fault(greeting, login, login.cause()));
     };
+    let login = HopLogin::Refused;
     let Some(message) = codec::credentials(credentials) else {
-        return refused(
-            greeting,
-            HopLogin::Refused,
-            "the user name or password is too long for SOCKS5",
-        );
+        let cause = "the user name or password is too long for SOCKS5";
+        return Err(login_fault(greeting, login, cause));
     };
     greeting.send_all(&message).await?;
-    if receive(greeting, codec::accepted).await? {
-        Ok(())
-    } else {
-        refused(
-            greeting,
-            HopLogin::Refused,
-            "the hop refused the configured credentials",
-        )
+    match receive(greeting, codec::accepted).await? {
+        true => Ok(()),
+        false => Err(login_fault(greeting, login, login.cause())),
     }
+}
+
+fn login_fault(greeting: &Greeting, login: HopLogin, cause: &'static str) -> Fault {
+    let kind = FaultKind::HopAuthentication(login);
+    greeting.fault(kind).detail(cause)
 }
 
 /// Waits until `decode` has a whole message, and removes its bytes.

@@ -107,30 +107,20 @@ impl ConnectResponse {
         matches!(self.status, 401 | 407)
     }
 
-    /// What a 407 means for the reader: the offered schemes, and whether credentials were sent.
-    pub(super) fn authentication(&self, had_credentials: bool) -> (HopLogin, String) {
+    /// What a 407 means: `login`, unless the hop does not offer Basic; with the offered schemes as text.
+    pub(super) fn authentication(&self, login: HopLogin) -> (HopLogin, String) {
         let schemes = self.schemes();
         let basic = schemes
             .iter()
             .any(|scheme| scheme.eq_ignore_ascii_case("basic"));
-        let (login, given) = if had_credentials {
-            (
-                HopLogin::Refused,
-                "the hop refused the configured credentials",
-            )
-        } else {
-            (
-                HopLogin::Missing,
-                "the hop requires credentials and none are configured",
-            )
-        };
+        let cause = login.cause();
         match schemes.as_slice() {
-            [] => (login, given.to_owned()),
-            _ if basic => (login, format!("{given}; it offers {}", schemes.join(", "))),
+            [] => (login, cause.to_owned()),
+            _ if basic => (login, format!("{cause}; it offers {}", schemes.join(", "))),
             _ => (
                 HopLogin::OtherScheme,
                 format!(
-                    "{given}; it offers only {}, and gitferry speaks only Basic",
+                    "{cause}; it offers only {}, and gitferry speaks only Basic",
                     schemes.join(", ")
                 ),
             ),

@@ -51,7 +51,7 @@ fn nothing_a_hop_sends_makes_the_codec_panic() {
         bytes.truncate(random.usize(0..=bytes.len()));
         if let Ok(Some(response)) = decode(&bytes) {
             response.explanation(&bytes[response.length..], str::to_owned);
-            response.authentication(true);
+            response.authentication(HopLogin::Refused);
         }
         head.needs_more_body(&bytes);
         head.explanation(&bytes, str::to_owned);
@@ -119,17 +119,17 @@ fn a_407_names_the_schemes_and_what_gitferry_lacks() {
         "HTTP/1.1 407 x\nProxy-Authenticate: Negotiate\nProxy-Authenticate: Basic realm=\"a, b\", charset=\"UTF-8\"",
     );
     assert_eq!(
-        basic.authentication(false).1,
+        basic.authentication(HopLogin::Missing).1,
         "the hop requires credentials and none are configured; it offers Negotiate, Basic"
     );
     let ntlm = response("HTTP/1.1 407 x\nProxy-Authenticate: Negotiate, NTLM");
     assert_eq!(
-        ntlm.authentication(true).1,
+        ntlm.authentication(HopLogin::Refused).1,
         "the hop refused the configured credentials; it offers only Negotiate, NTLM, and gitferry speaks only Basic"
     );
     let silent = response("HTTP/1.1 407 x");
     assert_eq!(
-        silent.authentication(true).1,
+        silent.authentication(HopLogin::Refused).1,
         "the hop refused the configured credentials"
     );
 }
@@ -149,6 +149,12 @@ fn a_401_to_connect_is_the_hops() {
         "HTTP/1.0 401 Unauthorized\nServer: tinyproxy/1.11.1\nWWW-Authenticate: Basic realm=\"Tinyproxy\"",
     );
     assert!(tinyproxy.wants_credentials());
-    assert_eq!(tinyproxy.authentication(true).0, HopLogin::Refused);
-    assert_eq!(tinyproxy.authentication(false).0, HopLogin::Missing);
+    assert_eq!(
+        tinyproxy.authentication(HopLogin::Refused).0,
+        HopLogin::Refused
+    );
+    assert_eq!(
+        tinyproxy.authentication(HopLogin::Missing).0,
+        HopLogin::Missing
+    );
 }
