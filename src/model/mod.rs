@@ -26,6 +26,7 @@ pub(crate) mod request_loop;
 pub(crate) mod resource;
 pub(crate) mod route;
 pub(crate) mod secret;
+pub(crate) mod segment_size;
 pub(crate) mod segments;
 pub(crate) mod siblings;
 pub(crate) mod size;

@@ -20,8 +20,9 @@ use crate::{
         Fault, FaultKind, Leg, Stage, Target,
         attempts::{
             Attempts, Command, ConnectCommand, ConnectionKind, Event, Next, Note, Reaction,
-            policy::{RetryPolicy, SMALL_SEGMENT},
+            policy::RetryPolicy,
         },
+        segment_size::SMALL_SEGMENT,
     },
     net::dial::trail::{EMPTY_TRAIL, Trail},
     track::{FinalFault, TransferHandle},

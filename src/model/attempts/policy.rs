@@ -124,8 +124,5 @@ pub(crate) fn suspects_large_segments(fault: &Fault) -> bool {
     }
 }
 
-/// A segment size in bytes that passes nested tunnels: IPv6 guarantees packets of 1280 bytes (RFC 8200, section 5), minus two headers.
-pub(crate) const SMALL_SEGMENT: u32 = 1200;
-
 #[cfg(test)]
 pub(in crate::model::attempts) mod tests;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{Due, Sample, Stall, Verdict};
 use crate::model::{
     advice::{self, Advice, Remedy},
-    attempts::policy::SMALL_SEGMENT,
+    segment_size::SMALL_SEGMENT,
     siblings::{Sibling, SiblingOutcome},
     size,
 };

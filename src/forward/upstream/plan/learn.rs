@@ -1,10 +1,7 @@
 //! What an exchange reports at its end: how its upstreams worked to the circuits, and to the transfer that small segments helped.
 
 use super::UpstreamPlan;
-use crate::model::{
-    attempts::{Lesson, policy::SMALL_SEGMENT},
-    health::Success,
-};
+use crate::model::{attempts::Lesson, health::Success, segment_size::SMALL_SEGMENT};
 
 impl UpstreamPlan {
     /// Reports to the circuits what the exchange learned about an upstream.
