@@ -133,17 +133,12 @@ impl Acceptor {
             tune(&SockRef::from(&socket));
         }
         let owners = self.owners.as_ref();
-        let owner =
-            owners.map(
-                |owners| match socket.local_addr().map(|local| owners.owner(local, peer)) {
-                    // A connection that was reset has no peer any more (getpeername(2), ENOTCONN).
-                    Ok(SocketOwner::Unknown(_)) if socket.peer_addr().is_err() => {
-                        SocketOwner::Closed
-                    }
-                    Ok(owner) => owner,
-                    Err(_) => SocketOwner::Closed,
-                },
-            );
+        // A socket that listens on one loopback address accepts connections to that address only.
+        let owner = owners.map(|owners| match owners.owner(self.address, peer) {
+            // A connection that was reset has no peer any more (getpeername(2), ENOTCONN).
+            SocketOwner::Unknown(_) if socket.peer_addr().is_err() => SocketOwner::Closed,
+            owner => owner,
+        });
         let tcp = Tcp::new(socket);
         let slot = self.slots.enter(peer, owner, tcp.monitor());
         AcceptedClient {
