@@ -1,9 +1,11 @@
 //! The client's connection: what a transfer needs of it.
 
 use std::{
+    fmt,
     net::SocketAddr,
+    pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -32,6 +34,36 @@ impl ConnId {
     }
 }
 
+/// The work that follows an upgrade, such as a tunnel. It continues in the connection's own task: a second task would cost a wake-up and
+/// keep the first one's memory. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct AfterUpgrade(Arc<Mutex<Option<UpgradedWork>>>);
+
+/// What runs on an upgraded connection.
+pub(crate) type UpgradedWork = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl AfterUpgrade {
+    /// Sets what runs once hyper has released the connection, which also happens where the upgrade fails. `work` must not hold this value.
+    pub(crate) fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        *self.lock() = Some(Box::pin(work));
+    }
+
+    /// What follows the connection; `None` where it was not upgraded.
+    pub(crate) fn take(&self) -> Option<UpgradedWork> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<UpgradedWork>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for AfterUpgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AfterUpgrade").finish_non_exhaustive()
+    }
+}
+
 /// A client's connection. The accepting front creates it and passes it with every request. Clones refer to the same connection.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientConn {
@@ -51,6 +83,8 @@ pub(crate) struct ClientConn {
     pub owner: Option<SocketOwner>,
     /// Released with the last clone.
     pub slot: ClientSlot,
+    /// What the connection's task runs after an upgrade. HTTP/2 has no upgrades.
+    pub after_upgrade: AfterUpgrade,
 }
 
 impl ClientConn {

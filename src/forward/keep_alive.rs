@@ -4,7 +4,7 @@
 //! 1.20 fails at the sixth one for a request. A client whose bytes visibly move gets none. But gitferry sees only the bytes that it took
 //! from the client; megabytes may lie in the kernel's buffers that the client wrote long ago.
 
-use std::{future::Future, pin::pin, sync::atomic::Ordering, time::Duration};
+use std::{future::Future, pin::Pin, sync::atomic::Ordering, time::Duration};
 
 use hyper::{Request, Version, body::Body, header::USER_AGENT};
 use tokio::time::{Instant, sleep};
@@ -48,9 +48,8 @@ impl KeepAlive {
     pub(crate) async fn run<T>(
         &self,
         transfer: &TransferHandle,
-        work: impl Future<Output = T>,
+        mut work: Pin<&mut impl Future<Output = T>>,
     ) -> T {
-        let mut work = pin!(work);
         let step = (self.limits.every / 5).max(Duration::from_millis(10));
         let (mut sent, mut counted, mut waits_since) = (0, 0, Instant::now());
         loop {

@@ -1,6 +1,6 @@
 //! A request from its routing to the response that the client gets: the entry point for the fronts.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use http_body_util::BodyExt;
 use hyper::{
@@ -78,7 +78,8 @@ impl Forwarder {
             &exchange_request,
             &mut outgoing.head.headers,
         );
-        let work = async {
+        // Pinned here: as an argument its memory would count twice.
+        let work = pin!(async {
             match self
                 .serve(&route, exchange_request, transfer, outgoing)
                 .await
@@ -89,7 +90,7 @@ impl Forwarder {
                     format.refuse(&given_up, &transfer, body).await
                 }
             }
-        };
+        });
         match keep_alive {
             Some(keep_alive) => keep_alive.run(&handle, work).await,
             None => work.await,

@@ -17,8 +17,11 @@ use super::{
 use crate::{
     config::Route,
     forward::{
-        Current, Forwarder, HttpResponse, client::ClientConn, request::body::full,
-        response::errors::ErrorFormat, tunnel::Tunnel,
+        Current, Forwarder, HttpResponse,
+        client::{AfterUpgrade, ClientConn},
+        request::body::full,
+        response::errors::ErrorFormat,
+        tunnel::Tunnel,
     },
     io::{BoxIo, Prefixed, Tcp},
     model::{Fault, FaultKind, Leg, Stage, Target, TlsMode, classify},
@@ -109,10 +112,14 @@ impl ConnectRequest<'_> {
         let agent = request.headers().get(USER_AGENT);
         let agent = agent.and_then(|agent| Some(agent.to_str().ok()?.to_owned()));
         let trail = Trail::of(request.headers());
-        let (current, conn) = (current.clone(), self.client.clone());
+        // Without the work itself: it would hold itself.
+        let conn = ClientConn {
+            after_upgrade: AfterUpgrade::default(),
+            ..self.client.clone()
+        };
+        let current = current.clone();
         let (forwarder, route, target) = (self.forwarder, self.route, self.target);
-        let tasks = forwarder.shared.tasks.clone();
-        tasks.spawn(async move {
+        self.client.after_upgrade.run(async move {
             if let Some((io, raw_socket)) = upgraded(request, &transfer).await {
                 let client = intercept::ConnectClient {
                     conn,
@@ -136,8 +143,8 @@ impl ConnectRequest<'_> {
 
     /// Dials before the response, so that a failure gets a status.
     async fn tunnel(self, request: Request<Incoming>) -> HttpResponse {
-        let (forwarder, client) = (self.forwarder, self.client.clone());
-        let transfer = begin(&forwarder, &request, &client, &self.target);
+        let (forwarder, client) = (self.forwarder, self.client);
+        let transfer = begin(&forwarder, &request, client, &self.target);
         let tunnel = match Tunnel::open(
             &forwarder,
             &transfer,
@@ -153,11 +160,12 @@ impl ConnectRequest<'_> {
                 return refused.await;
             }
         };
-        forwarder.shared.tasks.spawn(async move {
+        let slot = Arc::clone(&client.slot);
+        client.after_upgrade.run(async move {
             if let Some((io, _)) = upgraded(request, &transfer).await {
                 tunnel.run(transfer, io).await;
             }
-            drop(client);
+            drop(slot);
         });
         established()
     }

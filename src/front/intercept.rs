@@ -84,7 +84,7 @@ impl InterceptedConnect {
             .fail(fault.peer(self.client.conn.address).source(error));
     }
 
-    async fn open(&self) -> Result<Tunnel, track::FinalFault> {
+    async fn open(&self) -> Result<Box<Tunnel>, track::FinalFault> {
         Tunnel::open(
             &self.forwarder,
             &self.transfer,

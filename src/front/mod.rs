@@ -25,16 +25,14 @@ use crate::{
     admin::Pages,
     forward::{
         Current, Forwarder, HttpResponse,
-        client::{ClientConn, ConnId},
+        client::{AfterUpgrade, ClientConn, ConnId, UpgradedWork},
     },
-    io::Tcp,
     model::{Fault, FaultKind, Leg, Stage, Target, password_guesses::PasswordGuesses},
     net::{Interims, listen::AcceptedClient},
 };
 
-use connection::{builder, linger, malformed, refusal, run};
+use connection::{builder, linger, run};
 use refuse::{bad_hosts, log_refusal_without_target, refuse};
-use wrong_protocol::WrongProtocol;
 
 /// Serves clients with the current snapshot.
 #[derive(Clone)]
@@ -66,33 +64,26 @@ impl FrontServer {
 
     /// Serves one client connection until it ends, including upgraded protocols; then releases its slot.
     pub(crate) fn serve(&self, client: AcceptedClient) {
-        let forwarder = self.current();
-        let (front, shutdown) = (self.clone(), forwarder.shared.shutdown.clone());
-        let mut raw_socket = client.tcp.clone();
+        let (front, forwarder) = (self.clone(), self.current());
         forwarder.shared.tasks.clone().spawn(async move {
-            let (address, listen) = (client.peer, &forwarder.config.listen);
-            let wrong_protocol = tokio::select! {
-                wrong_protocol = WrongProtocol::detect(&raw_socket, listen.head_timeout) => wrong_protocol,
-                () = shutdown.drained() => return,
-            };
-            match wrong_protocol {
-                Ok(None) => front.serve_http(client, raw_socket, &forwarder).await,
-                Ok(Some(wrong_protocol)) => {
-                    let fault = wrong_protocol.fault().peer(address);
-                    log_refusal_without_target(&front.current(), address, fault);
-                    wrong_protocol.response(&mut raw_socket).await;
-                    linger(raw_socket).await;
-                }
-                // A silent client has used its time up; hyper would grant the same time again.
-                Err(_) => tracing::debug!(client = %address, "the client sent nothing within head_timeout"),
+            // Boxed, so that an upgraded protocol runs without its memory.
+            let after_upgrade = Box::pin(front.serve_http(client, forwarder)).await;
+            if let Some(upgraded) = after_upgrade {
+                upgraded.await;
             }
         });
     }
 
-    async fn serve_http(&self, client: AcceptedClient, raw_socket: Tcp, forwarder: &Forwarder) {
+    /// Serves HTTP until the connection ends, and returns what follows an upgrade.
+    async fn serve_http(
+        self,
+        client: AcceptedClient,
+        forwarder: Arc<Forwarder>,
+    ) -> Option<UpgradedWork> {
         let listen = &forwarder.config.listen;
+        let raw_socket = client.tcp.clone();
         let monitor = client.tcp.monitor();
-        let (io, interims) = Interims::new(client.tcp, refusal);
+        let (io, interims) = Interims::new(client.tcp, wrong_protocol::refusal);
         let line = io.request_line();
         let builder = builder(listen, &line);
         let conn = ClientConn {
@@ -104,7 +95,9 @@ impl FrontServer {
             line: Some(line.clone()),
             owner: client.owner,
             slot: Arc::new(client.slot),
+            after_upgrade: AfterUpgrade::default(),
         };
+        let after_upgrade = conn.after_upgrade.clone();
         let serving = self.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let (front, conn) = (serving.clone(), conn.clone());
@@ -115,11 +108,12 @@ impl FrontServer {
             .with_upgrades();
         let shutdown = &forwarder.shared.shutdown;
         if let Err(error) = run(std::pin::pin!(connection), client.peer, shutdown).await {
-            if let Some(fault) = malformed(&error, &line, client.peer) {
+            if let Some(fault) = wrong_protocol::malformed(&error, &line, client.peer) {
                 log_refusal_without_target(&self.current(), client.peer, fault);
             }
             linger(raw_socket).await;
         }
+        after_upgrade.take()
     }
 
     async fn response(&self, mut request: Request<Incoming>, client: &ClientConn) -> HttpResponse {

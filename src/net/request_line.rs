@@ -101,6 +101,11 @@ impl RequestLine {
         self.lock().begun
     }
 
+    /// The first byte of the line, where one was captured.
+    pub(crate) fn first_byte(&self) -> Option<u8> {
+        self.lock().bytes.first().copied()
+    }
+
     /// The part of the target that `http::Uri` cannot represent, and how to write it instead.
     pub(crate) fn objection(&self) -> Option<String> {
         let line = self.lock();

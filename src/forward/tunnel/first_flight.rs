@@ -1,6 +1,10 @@
 //! A tunnel's first flight: what the client sent before the origin's first byte, and whether it may be repeated.
 
-use crate::model::Stage;
+use std::{future::poll_fn, io, mem::MaybeUninit, pin::Pin, task::ready};
+
+use tokio::io::{AsyncRead as _, ReadBuf};
+
+use crate::{io::BoxIo, model::Stage};
 
 /// How many bytes are kept. A ClientHello has a few hundred bytes, and less than two thousand with a post-quantum key share.
 pub(crate) const LIMIT: usize = 64 * 1024;
@@ -51,6 +55,18 @@ impl FlightKind {
             Self::Other => false,
         }
     }
+}
+
+/// Reads once, and appends what it read to `bytes`. It holds no buffer while it waits, and loses nothing when dropped.
+pub(crate) async fn read_more(io: &mut BoxIo, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    poll_fn(|cx| {
+        let mut buffer = [const { MaybeUninit::uninit() }; 4096];
+        let mut buffer = ReadBuf::uninit(&mut buffer);
+        ready!(Pin::new(&mut *io).poll_read(cx, &mut buffer))?;
+        bytes.extend_from_slice(buffer.filled());
+        Ok(buffer.filled().len()).into()
+    })
+    .await
 }
 
 /// Checks the TLS records (RFC 8446, section 5.1): every type must be handshake or change-cipher-spec.

@@ -13,12 +13,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::bytes::BytesMut;
 
 use crate::forward::{
     forwarder::Forwarder,
-    tunnel::first_flight::{FlightKind, LIMIT},
+    tunnel::first_flight::{FlightKind, LIMIT, read_more},
     tunnel::pump::pump,
     upstream::attempt::{OriginStream, StreamUse, blame_hop_after_grant},
     upstream::background_dial::Probing,
@@ -69,7 +69,7 @@ impl Tunnel {
         route: &Arc<Route>,
         target: &Target,
         trail: Trail,
-    ) -> Result<Self, FinalFault> {
+    ) -> Result<Box<Self>, FinalFault> {
         let probing = Probing {
             purpose: StreamUse::Tunnel,
             public_only: false,
@@ -82,13 +82,14 @@ impl Tunnel {
         let reached_in = transfer.stage();
         // Until the client sends, the time is the client's.
         transfer.enter(Stage::Accepted);
-        Ok(Self {
+        // Boxed: each function that takes it would need its memory twice.
+        Ok(Box::new(Self {
             forwarder: Arc::clone(forwarder),
             plan,
             reached,
             reached_in,
             held: Vec::new(),
-        })
+        }))
     }
 
     /// Waits for the origin's first bytes or its end, and keeps them for [`Tunnel::run`]. May be dropped without losing a byte.
@@ -103,7 +104,7 @@ impl Tunnel {
     }
 
     /// Carries bytes until both sides have closed, or until shutdown's second step; the first step ends an idle tunnel.
-    pub(crate) async fn run(self, transfer: Transfer, client: BoxIo) {
+    pub(crate) async fn run(mut self: Box<Self>, transfer: Transfer, client: BoxIo) {
         let shutdown = self.forwarder.shared.shutdown.clone();
         let carrying = pin!(self.carry(&transfer, client));
         tokio::select! {
@@ -119,7 +120,7 @@ impl Tunnel {
         }
     }
 
-    async fn carry(mut self, transfer: &Transfer, mut client: BoxIo) -> Result<(), FinalFault> {
+    async fn carry(&mut self, transfer: &Transfer, mut client: BoxIo) -> Result<(), FinalFault> {
         let spoken = self.establish(transfer, &mut client).await?;
         self.held = Vec::new();
         enter(transfer, Stage::ReceivingBody);
@@ -175,7 +176,8 @@ impl Tunnel {
                     self.origin_fault(transfer.stage(), kind, source)
                 }
             };
-            self.reconnect(transfer, fault).await?;
+            // Boxed: it is rare, and the tunnel's memory includes every branch.
+            Box::pin(self.reconnect(transfer, fault)).await?;
         }
     }
 
@@ -217,10 +219,10 @@ impl Tunnel {
         client: &mut BoxIo,
     ) -> FirstFlightEnd {
         let limit = self.plan.route().dial.handshake_timeout;
-        let mut from_client = vec![0; 4096];
-        let mut from_origin = vec![0; 4096];
+        let mut spoken = Vec::new();
         loop {
-            if self.held.len() >= LIMIT {
+            let before = self.held.len();
+            if before >= LIMIT {
                 return FirstFlightEnd::ReplayGone;
             }
             let flight = FlightKind::of(&self.held);
@@ -230,19 +232,15 @@ impl Tunnel {
             let silence = silence(handshaking.then_some(limit));
             tokio::select! {
                 biased;
-                read = self.reached.io.read(&mut from_origin) => return match read {
+                read = read_more(&mut self.reached.io, &mut spoken) => return match read {
                     Ok(0) => FirstFlightEnd::OriginFailed(FaultKind::ClosedEarly, None),
-                    Ok(read) => {
-                        from_origin.truncate(read);
-                        FirstFlightEnd::Spoke(from_origin)
-                    }
+                    Ok(_) => FirstFlightEnd::Spoke(spoken),
                     Err(error) => FirstFlightEnd::OriginFailed(classify::io(&error), Some(error)),
                 },
-                read = client.read(&mut from_client) => match read {
+                read = read_more(client, &mut self.held) => match read {
                     Ok(0) => return FirstFlightEnd::ReplayGone,
                     Ok(read) => {
-                        let Some(bytes) = from_client.get(..read) else { return FirstFlightEnd::ReplayGone };
-                        self.held.extend_from_slice(bytes);
+                        let bytes = self.held.get(before..).unwrap_or_default();
                         transfer.counters().up.fetch_add(read as u64, Ordering::SeqCst);
                         let limit = handshaking.then_some(limit);
                         if let Err((kind, source)) = offer(&mut self.reached.io, bytes, transfer, limit).await {

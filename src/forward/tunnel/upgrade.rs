@@ -30,8 +30,9 @@ pub(crate) fn switch(
     let origin = on(&mut response);
     transfer.mark_as_tunnel();
     let shutdown = shared.shutdown.clone();
-    shared.tasks.spawn(async move {
-        let _until_the_end = client;
+    let slot = client.slot;
+    client.after_upgrade.run(async move {
+        let _until_the_end = slot;
         let both = tokio::try_join!(
             async {
                 upgrade

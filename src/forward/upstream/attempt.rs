@@ -124,7 +124,7 @@ pub(crate) async fn dial_once(
     };
     if dial.purpose != StreamUse::Tunnel && scheme == Scheme::Https {
         progress(Stage::Handshaking);
-        let secured = secure(dial, target, reached.io, reached.peer).await;
+        let secured = Box::pin(secure(dial, target, reached.io, reached.peer)).await;
         let silent = hop && reached.tcp.bytes_read() == greeted;
         let secured = secured.map_err(|fault| {
             if silent {

@@ -168,7 +168,7 @@ impl UpstreamPlan {
         let dialling = async {
             match self.known_dead() {
                 None => self.dial_upstream(connect).await,
-                Some(known) => self.dial_dead(&known, connect).await,
+                Some(known) => Box::pin(self.dial_dead(&known, connect)).await,
             }
         };
         tokio::select! {

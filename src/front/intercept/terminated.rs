@@ -19,7 +19,10 @@ use hyper_util::rt::TokioIo;
 use super::{ConnectClient, http2, names, silent::SilentClient};
 use crate::{
     config::HttpVersion,
-    forward::{Current, ExchangeRequest, Forwarder, HttpResponse, client::ClientConn},
+    forward::{
+        Current, ExchangeRequest, Forwarder, HttpResponse,
+        client::{AfterUpgrade, ClientConn},
+    },
     front::{
         admission,
         connection::{builder, linger, malformed, refusal, run},
@@ -40,8 +43,6 @@ pub(super) struct TerminatedConnection {
     target: Target,
     /// True once a request has arrived.
     request_seen: AtomicBool,
-    /// True once a request was upgraded to another protocol.
-    upgraded: AtomicBool,
 }
 
 impl TerminatedConnection {
@@ -68,11 +69,11 @@ impl TerminatedConnection {
                 shared,
                 interims: (!shared).then_some(interims),
                 line: (!shared).then(|| line.clone()),
+                after_upgrade: AfterUpgrade::default(),
                 ..client.conn
             },
             target,
             request_seen: AtomicBool::new(false),
-            upgraded: AtomicBool::new(false),
         });
         let error = match tls.http {
             HttpVersion::Http1 => {
@@ -100,9 +101,13 @@ impl TerminatedConnection {
         let service = service_fn(|request| self.clone().response(request));
         let connection = http1.serve_connection(io, service).with_upgrades();
         let (client, shutdown) = (self.conn.address, &forwarder.shared.shutdown);
-        let ran = run(std::pin::pin!(connection), client, shutdown).await;
-        // The upgraded protocol continues on the socket.
-        if let Some(raw_socket) = raw_socket.filter(|_| !self.upgraded.load(Ordering::Relaxed)) {
+        // Boxed, so that an upgraded protocol runs without its memory.
+        let mut connection = Box::pin(connection);
+        let ran = run(connection.as_mut(), client, shutdown).await;
+        drop(connection);
+        if let Some(upgraded) = self.conn.after_upgrade.take() {
+            upgraded.await;
+        } else if let Some(raw_socket) = raw_socket {
             linger(raw_socket).await;
         }
         ran
@@ -132,10 +137,7 @@ impl TerminatedConnection {
             base: None,
         };
         // A reload also applies to clients that keep their connection.
-        let response = forward_request(self.current.get(), request, exchange_request).await;
-        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        self.upgraded.fetch_or(switches, Ordering::Relaxed);
-        Ok(response)
+        Ok(forward_request(self.current.get(), request, exchange_request).await)
     }
 }
 

@@ -37,19 +37,22 @@ pub(crate) fn hop<'v>(via: &'v Via, scheme: Scheme, target: &Target) -> Option<&
 pub(crate) async fn dial(via: &Via, attempt: &DialRequest<'_>) -> Result<DialledConnection, Fault> {
     match hop(via, attempt.scheme, attempt.target) {
         None => direct::dial(attempt).await,
-        Some(hop) => {
-            let (name, target) = (hop.target.to_string(), attempt.target.to_string());
-            let waiting = PendingRequest::begin(&name, &target).await?;
-            let connection = match hop.kind.row().protocol {
-                HopProtocol::Http => http_hop::dial(hop, attempt).await,
-                HopProtocol::Socks5 => socks_hop::dial(hop, attempt).await,
-            };
-            Ok(DialledConnection {
-                waiting: Some(waiting),
-                ..connection?
-            })
-        }
+        // Boxed: the memory of every request includes the largest branch.
+        Some(hop) => Box::pin(dial_through(hop, attempt)).await,
     }
+}
+
+async fn dial_through(hop: &Hop, attempt: &DialRequest<'_>) -> Result<DialledConnection, Fault> {
+    let (name, target) = (hop.target.to_string(), attempt.target.to_string());
+    let waiting = PendingRequest::begin(&name, &target).await?;
+    let connection = match hop.kind.row().protocol {
+        HopProtocol::Http => http_hop::dial(hop, attempt).await,
+        HopProtocol::Socks5 => socks_hop::dial(hop, attempt).await,
+    };
+    Ok(DialledConnection {
+        waiting: Some(waiting),
+        ..connection?
+    })
 }
 
 #[cfg(test)]
