@@ -160,8 +160,8 @@ async fn serve_until_stopped(
         Failure::new(error).maybe_hint(advice.as_deref())
     })?;
     // The key exists by now, and `gitferry ca rotate` replaces it. A config may be created where none was.
-    let watch = watch.and(key);
-    let mut watch = source.watched().fold(watch, FileWatch::and);
+    let watch = watch.with_file(key);
+    let mut watch = source.watched().fold(watch, FileWatch::with_file);
     let status = |daemon: &Daemon| format!("{} routes", daemon.config().routes.len());
     let shared = daemon.shared().clone();
     let service = Service {
@@ -177,7 +177,7 @@ async fn serve_until_stopped(
         match reload(&daemon, source, file) {
             Ok(()) => Ok(status(&daemon)),
             Err(refused) => {
-                event::config_refused(file, &refused.problem, refused.advice.as_deref());
+                event::config_rejected(file, &refused.problem, refused.advice.as_deref());
                 missing.borrow_mut().extend(refused.files);
                 Err(refused.problem)
             }

@@ -86,13 +86,13 @@ impl Log {
 
 /// `[shutdown]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Stopping {
+pub(crate) struct ShutdownConfig {
     /// How long running transfers may go on after SIGTERM.
     #[serde(serialize_with = "unit::as_duration")]
     pub grace: Duration,
 }
 
-impl Stopping {
+impl ShutdownConfig {
     pub(super) fn read(section: Section<'_, '_>) -> Self {
         let stopping = Self {
             grace: section.duration("grace"),

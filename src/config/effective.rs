@@ -9,8 +9,8 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use super::{
     Dial, Downloads, Environment, Hop, Interim, Listen, Log, PeerTls, PoolConfig, Problem, Replay,
-    Reverse, RewriteConfig, Route, StallDefaults, Stopping, Trust, UploadsConfig, files::Files,
-    hop, route,
+    Reverse, RewriteConfig, Route, ShutdownConfig, StallDefaults, Trust, UploadsConfig,
+    files::Files, hop, route,
 };
 use crate::model::{HostPattern, Target, TlsMode};
 
@@ -34,7 +34,7 @@ pub struct Config {
     /// The log.
     pub log: Log,
     /// The end of running transfers at shutdown.
-    pub shutdown: Stopping,
+    pub shutdown: ShutdownConfig,
     /// Dial settings for routes without their own.
     pub dial: Dial,
     /// Stall limits and action for routes without their own.
@@ -96,7 +96,7 @@ impl Config {
     }
 
     /// True where a route covers the target.
-    pub(crate) fn names(&self, target: &Target) -> bool {
+    pub(crate) fn has_route(&self, target: &Target) -> bool {
         !Arc::ptr_eq(self.route(target), &self.other_hosts)
     }
 
@@ -105,7 +105,7 @@ impl Config {
     /// A wildcard of `allow` does not cover `localhost` and addresses, so that no response can direct a client to this machine or its network.
     pub fn serves(&self, target: &Target) -> bool {
         let own = target.host.is_loopback() || target.host.ip().is_some();
-        self.names(target)
+        self.has_route(target)
             || self
                 .reverse
                 .allow
@@ -114,9 +114,9 @@ impl Config {
     }
 
     /// True where only a wildcard of `[reverse] allow` covers the target. Its name must not resolve to a private address then.
-    pub fn distrusts(&self, target: &Target) -> bool {
+    pub fn needs_public_address(&self, target: &Target) -> bool {
         let exactly = |host: &HostPattern| host.is_exact() && host.matches(&target.host);
-        !self.names(target) && !self.reverse.allow.iter().any(exactly)
+        !self.has_route(target) && !self.reverse.allow.iter().any(exactly)
     }
 
     /// The TLS settings of all possible peers: every route's hosts, its mirrors, and the hops.

@@ -76,7 +76,7 @@ impl Environment {
 }
 
 /// True where a `no_proxy` list covers the host by curl's rules.
-pub(crate) fn is_excepted(list: &str, host: &Host) -> bool {
+pub(crate) fn is_in_no_proxy(list: &str, host: &Host) -> bool {
     no_proxy(list)
         .iter()
         .any(|entry| entry_matches(entry, host))

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-pub(crate) use kinds::{HopKind, HopProtocol, KindOfHop, UPSTREAM_KINDS};
+pub(crate) use kinds::{HopKind, HopKindRow, HopProtocol, UPSTREAM_KINDS};
 
 use super::{PeerTls, Variables, credentials::credentials, section::Section, value};
 use crate::model::{Target, secret::Credentials};
@@ -52,13 +52,13 @@ impl GrantedTargets {
     }
 
     /// True where the hop has connected `target`.
-    pub(crate) fn has(&self, target: &Target) -> bool {
+    pub(crate) fn contains(&self, target: &Target) -> bool {
         self.targets().contains(target)
     }
 
-    /// True where the hop has connected any target.
-    pub(crate) fn any(&self) -> bool {
-        !self.targets().is_empty()
+    /// True where the hop has connected no target yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.targets().is_empty()
     }
 
     fn targets(&self) -> MutexGuard<'_, HashSet<Target>> {

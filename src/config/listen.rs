@@ -67,7 +67,7 @@ impl Listen {
     }
 
     /// True where the users of clients on loopback are identified: no password is set, or the config names users or groups.
-    pub(crate) fn asks_for_users(&self) -> bool {
+    pub(crate) fn identifies_users(&self) -> bool {
         self.credentials.is_none() || self.access.is_explicit()
     }
 }

@@ -28,12 +28,12 @@ mod value;
 use std::path::Path;
 
 pub(crate) use daemon::{
-    Downloads, Log, PoolConfig, Replay, Reverse, RewriteConfig, Stopping, Trust,
+    Downloads, Log, PoolConfig, Replay, Reverse, RewriteConfig, ShutdownConfig, Trust,
 };
 pub(crate) use dial::Dial;
 pub use effective::Config;
-pub(crate) use environment::{Environment, is_excepted};
-pub(crate) use hop::{GrantedTargets, Hop, HopKind, HopProtocol, KindOfHop, UPSTREAM_KINDS};
+pub(crate) use environment::{Environment, is_in_no_proxy};
+pub(crate) use hop::{GrantedTargets, Hop, HopKind, HopKindRow, HopProtocol, UPSTREAM_KINDS};
 pub(crate) use inputs::{Arguments, Variables};
 pub(crate) use listen::Listen;
 pub(crate) use log_format::{LogFormat, LogLevel};
@@ -45,7 +45,7 @@ pub use problem::Problems;
 pub use resolve::DEFAULT;
 pub(crate) use route::{HttpVersion, Override, Route};
 pub(crate) use stall::{Interim, StallConfig, StallDefaults, UploadsConfig};
-pub(crate) use upstream::{Mirror, ToMirror, Upstream, Via};
+pub(crate) use upstream::{Mirror, MirrorCredentials, Upstream, Via};
 
 /// Reads `file`, or the embedded default; omitted keys have the default's values.
 ///

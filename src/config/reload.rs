@@ -40,7 +40,7 @@ impl FileWatch {
 
     /// Also watches a file that may be replaced while the config stays the same: the CA's key.
     #[must_use]
-    pub(crate) fn and(mut self, file: PathBuf) -> Self {
+    pub(crate) fn with_file(mut self, file: PathBuf) -> Self {
         let seen = stamp(&file);
         self.seen.insert(file, seen);
         self
@@ -87,7 +87,7 @@ pub(crate) fn weakens_access(old: &Config, new: &Config, addresses: &[SocketAddr
 }
 
 /// The keys that `new` changes and that take effect only after a restart.
-pub(crate) fn differences(old: &Config, new: &Config) -> Vec<String> {
+pub(crate) fn keys_for_restart(old: &Config, new: &Config) -> Vec<String> {
     let mut keys = Vec::new();
     let addresses = |config: &Config| config.listen.addresses.clone();
     // Port 0 got a number when it was bound.

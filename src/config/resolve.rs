@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use super::{
     Arguments, Config, Dial, Downloads, Environment, Hop, Interim, Listen, Log, PoolConfig,
-    Problems, Replay, Reverse, RewriteConfig, Stopping, Trust, UploadsConfig, Variables,
+    Problems, Replay, Reverse, RewriteConfig, ShutdownConfig, Trust, UploadsConfig, Variables,
     daemon::state_directory,
     file::SourceFile,
     files::Files,
@@ -81,7 +81,7 @@ fn config(
         state_directory: state_directory(root.section("state"), variables),
         trust: Trust::read(root.section("trust")),
         log: Log::read(root.section("log"), arguments),
-        shutdown: Stopping::read(root.section("shutdown")),
+        shutdown: ShutdownConfig::read(root.section("shutdown")),
         dial: Dial::read(root.section("dial")),
         stall: StallDefaults::read(root.section("stall")),
         uploads: UploadsConfig::read(root.section("uploads")),

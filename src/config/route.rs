@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use serde::{Serialize, Serializer};
 
 use super::{
-    Dial, PeerTls, StallConfig, ToMirror, UploadsConfig, Upstream,
+    Dial, MirrorCredentials, PeerTls, StallConfig, UploadsConfig, Upstream,
     problem::nearest,
     section::Section,
     stall::StallDefaults,
@@ -175,9 +175,9 @@ impl Route {
     }
 
     /// TLS settings for the origin of an upstream. A mirror from which credentials are withheld does not get the client certificate.
-    pub(crate) fn peer_of(&self, upstream: &Upstream) -> Cow<'_, PeerTls> {
+    pub(crate) fn peer_for(&self, upstream: &Upstream) -> Cow<'_, PeerTls> {
         match &upstream.mirror {
-            Some(mirror) if mirror.credentials == ToMirror::Withhold => {
+            Some(mirror) if mirror.credentials == MirrorCredentials::Withhold => {
                 Cow::Owned(self.peer.without_client())
             }
             Some(_) | None => Cow::Borrowed(&self.peer),

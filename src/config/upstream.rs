@@ -46,12 +46,12 @@ pub(crate) struct Mirror {
     /// The path before every request's path: empty, or like `/base` without a final slash.
     pub base_path: Box<str>,
     /// Whether it gets the client's credentials.
-    pub credentials: ToMirror,
+    pub credentials: MirrorCredentials,
 }
 
 named! {
 /// Whether a mirror, which another party operates, gets a request's credentials.
-pub(crate) enum ToMirror {
+pub(crate) enum MirrorCredentials {
     /// It does not; the mirror's cookies are removed too.
     Withhold = "withhold",
     /// It gets the credentials that the site would get.
@@ -157,7 +157,7 @@ impl Mirror {
     fn read(entry: &Section<'_, '_>, tls: Option<TlsMode>) -> Option<Self> {
         let hint = "such as `mirror = \"https://hf-mirror.com\"`";
         let parsed = entry.parsed("mirror", value::mirror, hint);
-        let credentials = entry.optional_choice("credentials", &ToMirror::NAMES);
+        let credentials = entry.optional_choice("credentials", &MirrorCredentials::NAMES);
         if entry.has("credentials") && !entry.has("mirror") {
             entry.at("credentials").problem(
                 "`credentials` applies to mirrors only: the site itself always gets them",
@@ -171,9 +171,12 @@ impl Mirror {
                 Some("`tls = \"terminate\"` for the route"),
             );
         }
-        let unset = (!entry.has("credentials")).then_some(ToMirror::Withhold);
+        let unset = (!entry.has("credentials")).then_some(MirrorCredentials::Withhold);
         let credentials = credentials.or(unset)?;
-        if credentials == ToMirror::Pass && scheme == Scheme::Http && !target.host.is_loopback() {
+        if credentials == MirrorCredentials::Pass
+            && scheme == Scheme::Http
+            && !target.host.is_loopback()
+        {
             entry.at("credentials").warning(
                 format!("credentials are sent to {target} unencrypted"),
                 Some("`https://` in `mirror`"),
@@ -206,7 +209,7 @@ impl Serialize for Upstream {
             #[serde(skip_serializing_if = "Option::is_none")]
             mirror: Option<String>,
             #[serde(skip_serializing_if = "Option::is_none")]
-            credentials: Option<ToMirror>,
+            credentials: Option<MirrorCredentials>,
         }
         let mirror = self.mirror.as_ref();
         let url = |mirror: &Mirror| {

@@ -111,7 +111,7 @@ pub(super) async fn run(client: &InstalledClient) -> Outcome {
                 .detail(format!("{} does not exit: {error}", client.name));
         }
     };
-    let reported = judge::distrusts(&ended) && is_reported(client, before).await;
+    let reported = judge::needs_public_address(&ended) && is_reported(client, before).await;
     judge::judge(client, &ended, reported)
 }
 

@@ -74,8 +74,10 @@ impl Exchange {
         outgoing: OutgoingRequest,
     ) -> Self {
         transfer.note_credentials(gives_credentials(&outgoing.head.headers));
-        let distrusted =
-            exchange_request.base.is_some() && forwarder.config.distrusts(&exchange_request.target);
+        let distrusted = exchange_request.base.is_some()
+            && forwarder
+                .config
+                .needs_public_address(&exchange_request.target);
         let scope = circuit::CircuitScope {
             route,
             target: &exchange_request.target,

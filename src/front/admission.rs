@@ -21,7 +21,7 @@ static OWN_USER: LazyLock<u32> = LazyLock::new(|| geteuid().as_raw());
 pub(super) async fn refusal(forwarder: &Forwarder, client: &ClientConn) -> Option<Fault> {
     let owner = client.owner?;
     let listen = &forwarder.config.listen;
-    if !listen.asks_for_users() {
+    if !listen.identifies_users() {
         return None;
     }
     let denied = |denial, detail: String| {

@@ -79,7 +79,7 @@ pub(super) async fn serve(
     };
     let (forwarder, target) = (&connect.forwarder, &connect.target);
     // The CA's constraints permit every name below a configured one; a leaf is issued only for names of a route.
-    if terminated && forwarder.config.names(target) && forwarder.leaves.covers(&target.host) {
+    if terminated && forwarder.config.has_route(target) && forwarder.leaves.covers(&target.host) {
         return connect.terminate(current, request);
     }
     if terminated {

@@ -133,7 +133,7 @@ impl Daemon {
         let addresses = config.listen.addresses.clone();
         spool::sweep(&config.state_directory);
         let proxy = config.environment.https.as_ref().map(|hop| hop.url());
-        event::config_taken(
+        event::config_loaded(
             config.file.as_deref(),
             config.routes.len(),
             proxy.as_deref().unwrap_or("direct"),
@@ -187,7 +187,7 @@ impl Daemon {
             let why = "they could not be identified at start";
             return Err(StartError::Users(io::Error::other(why)));
         }
-        let restart = reload::differences(&self.config(), &config);
+        let restart = reload::keys_for_restart(&self.config(), &config);
         config.listen.addresses.clone_from(&self.addresses);
         self.front.replace(build(config, &self.shared)?);
         self.shared.health.clear();
@@ -240,8 +240,8 @@ fn owners(listen: &Listen) -> Result<Option<Arc<SocketOwners>>, StartError> {
         Ok(owners) => Ok(Some(Arc::new(owners))),
         Err(error) if listen.access.is_explicit() => Err(StartError::Users(error)),
         Err(error) => {
-            if listen.asks_for_users() && loopback.is_some() {
-                event::users_not_told_apart(&error);
+            if listen.identifies_users() && loopback.is_some() {
+                event::users_not_identified(&error);
             }
             Ok(None)
         }
@@ -266,7 +266,7 @@ fn build(config: Config, shared: &Shared) -> Result<Arc<Forwarder>, StartError> 
     }
     let (authority, opened) = authority.map_err(StartError::Ca)?;
     if opened == CaOrigin::Created {
-        event::ca_made(&config.state_directory.join(CERTIFICATE_FILE));
+        event::ca_created(&config.state_directory.join(CERTIFICATE_FILE));
     }
     for warning in authority.warnings() {
         event::ca_warning(warning);
@@ -278,7 +278,7 @@ fn build(config: Config, shared: &Shared) -> Result<Arc<Forwarder>, StartError> 
         .map(ToString::to_string)
         .collect();
     if !missing.is_empty() {
-        event::ca_must_be_renewed(&missing.join(", "));
+        event::ca_lacks_hosts(&missing.join(", "));
     }
     roots
         .write_bundle(&config.state_directory, &authority)

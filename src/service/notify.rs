@@ -57,7 +57,7 @@ impl Notifier {
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()));
     }
 
-    /// Stopping begins and may take `limit`, whatever the unit's `TimeoutStopSec` says.
+    /// ShutdownConfig begins and may take `limit`, whatever the unit's `TimeoutStopSec` says.
     pub(crate) fn stopping(&self, status: &str, limit: Duration) {
         self.send(&format!(
             "STOPPING=1\nSTATUS={}\nEXTEND_TIMEOUT_USEC={}",

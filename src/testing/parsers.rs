@@ -21,7 +21,7 @@ use tokio_util::bytes::Bytes;
 
 use crate::{
     cli,
-    config::{self, Mirror, Problems, ToMirror},
+    config::{self, Mirror, MirrorCredentials, Problems},
     doctor,
     forward::{
         HttpResponse, ResponseBody, framing, headers, request::partial_response::PartialResponse,
@@ -141,7 +141,7 @@ fn mapping(path: &str, between: ResponsePath) -> Mapping {
         scheme: Scheme::Https,
         target: target("mirror.test"),
         base_path: "/base".into(),
-        credentials: ToMirror::Withhold,
+        credentials: MirrorCredentials::Withhold,
     });
     Mapping {
         scheme: Scheme::Https,

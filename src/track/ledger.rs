@@ -66,7 +66,7 @@ impl Ledger {
         &self.metrics
     }
 
-    pub(super) fn fault(&self, fault: FaultOccurred) {
+    pub(super) fn record_fault(&self, fault: FaultOccurred) {
         fault.emit(&self.metrics);
         #[cfg(any(test, feature = "testing"))]
         self.observer.record(&fault);
@@ -87,7 +87,7 @@ impl Ledger {
         &self.siblings
     }
 
-    pub(super) fn stall(&self, stall: StallReported) {
+    pub(super) fn record_stall(&self, stall: StallReported) {
         stall.emit(&self.metrics);
         #[cfg(any(test, feature = "testing"))]
         self.observer.record(&stall);
@@ -99,7 +99,7 @@ impl Ledger {
         stalls.push_back(stall);
     }
 
-    pub(super) fn ended(&self, event: TransferEnded, began: SystemTime, timeline: Timeline) {
+    pub(super) fn record_end(&self, event: TransferEnded, began: SystemTime, timeline: Timeline) {
         event.emit(&self.metrics);
         #[cfg(any(test, feature = "testing"))]
         self.observer.record(&event);

@@ -62,13 +62,13 @@ impl<T> TransferList<T> {
     }
 }
 
-/// Whether the watchdog is running.
+/// Whether the watchdog must be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Watchdog {
+pub(super) enum WatchdogStart {
     /// It is running.
-    Runs,
+    Running,
     /// It must be started.
-    MustStart,
+    Needed,
 }
 
 impl<T: Watched> RunningTransfers<T> {
@@ -91,7 +91,7 @@ impl<T: Watched> RunningTransfers<T> {
         &self,
         limits: &StallLimits,
         make: impl FnOnce(u64) -> (R, Weak<T>),
-    ) -> (R, Watchdog) {
+    ) -> (R, WatchdogStart) {
         let mut list = self.list();
         list.last_id += 1;
         let id = list.last_id;
@@ -100,10 +100,10 @@ impl<T: Watched> RunningTransfers<T> {
         let first = Instant::now() + tick(limits);
         if list.next_check.is_none() {
             list.next_check = Some(first);
-            return (made, Watchdog::MustStart);
+            return (made, WatchdogStart::Needed);
         }
         self.check_by(&mut list, first);
-        (made, Watchdog::Runs)
+        (made, WatchdogStart::Running)
     }
 
     /// Ends the rest of a transfer: it is checked within `tick`.
@@ -179,7 +179,7 @@ impl<T: Watched> RunningTransfers<T> {
     }
 
     /// The time of the next check; `None` where none is due.
-    pub(super) fn looks(&self) -> Option<Instant> {
+    pub(super) fn next_check(&self) -> Option<Instant> {
         let mut list = self.list();
         if list.is_empty() && self.shutdown.is_draining() {
             list.next_check = None;
@@ -235,7 +235,7 @@ impl<T: Watched> RunningTransfers<T> {
         due
     }
 
-    /// Waits until [`RunningTransfers::looks`] may have changed.
+    /// Waits until [`RunningTransfers::next_check`] may have changed.
     pub(super) async fn changed(&self) {
         tokio::select! {
             () = self.changed.notified() => {}
@@ -244,7 +244,7 @@ impl<T: Watched> RunningTransfers<T> {
     }
 
     /// Returns memory to the system after the last transfer, and again when its connections and threads have ended.
-    pub(super) async fn rest(&self) {
+    pub(super) async fn trim_memory(&self) {
         for wait in GIVE_BACK {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}

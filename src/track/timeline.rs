@@ -27,7 +27,7 @@ pub(crate) struct Timeline {
     /// The attempts, and why they failed.
     pub attempts: Vec<Attempt>,
     /// The stalls.
-    pub stalls: Vec<Stalled>,
+    pub stalls: Vec<StallNote>,
     /// How gitferry continued after faults.
     pub rescues: Vec<Rescue>,
     /// The congestion control of the last connection to the origin, of a finished transfer of 1 MiB or more.
@@ -100,7 +100,7 @@ pub(crate) struct FaultNote {
 documented! {
 /// A stall of the transfer, as it was reported last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Stalled {
+pub(crate) struct StallNote {
     /// When it was reported last.
     #[serde(with = "instant_text")]
     pub at: SystemTime,
@@ -143,7 +143,7 @@ impl Timeline {
         timeline
     }
 
-    /// The transfer entered `stage`.
+    /// Records that the transfer enters `stage`.
     pub(crate) fn enter(&mut self, stage: Stage, at_ms: u64, attempt: u32) {
         let step = Step {
             stage,
@@ -161,8 +161,8 @@ impl Timeline {
         push(&mut self.stages, step, STEPS);
     }
 
-    /// An attempt through `upstream` begins.
-    pub(crate) fn attempt(&mut self, upstream: Arc<str>, attempt: u32, at_ms: u64) {
+    /// Begins an attempt through `upstream`.
+    pub(crate) fn begin_attempt(&mut self, upstream: Arc<str>, attempt: u32, at_ms: u64) {
         let attempt = Attempt {
             attempt,
             at_ms,
@@ -173,12 +173,12 @@ impl Timeline {
     }
 
     /// The current attempt.
-    pub(crate) fn current(&mut self) -> Option<&mut Attempt> {
+    pub(crate) fn current_attempt(&mut self) -> Option<&mut Attempt> {
         self.attempts.last_mut()
     }
 
-    /// The current attempt failed.
-    pub(crate) fn fault(&mut self, fault: FaultNote) {
+    /// Records the fault of the current attempt.
+    pub(crate) fn note_fault(&mut self, fault: FaultNote) {
         match self.attempts.last_mut() {
             Some(attempt) if attempt.fault.is_none() => attempt.fault = Some(fault),
             _ => {
@@ -194,7 +194,7 @@ impl Timeline {
     }
 
     /// Records the rescue by `next`, and the one by a body that is sent again (`replay`) or resumed.
-    pub(crate) fn rescue(&mut self, next: &Next, by_body: Option<&'static str>) {
+    pub(crate) fn note_rescue(&mut self, next: &Next, by_body: Option<&'static str>) {
         let by_next = match (next, by_body) {
             (Next::GiveUp, _) => return,
             (Next::Again { .. }, Some(_)) => None,
@@ -213,13 +213,13 @@ impl Timeline {
         }
     }
 
-    /// A connection that fetched ranges has ended.
-    pub(crate) fn segment(&mut self, segment: Segment) {
+    /// Records a connection that fetched ranges and has ended.
+    pub(crate) fn note_segment(&mut self, segment: Segment) {
         push(&mut self.segments, segment, SEGMENTS);
     }
 
-    /// A stall began, continues or is over.
-    pub(crate) fn stall(&mut self, stall: Stalled) {
+    /// Records a stall that began, continues or is over.
+    pub(crate) fn note_stall(&mut self, stall: StallNote) {
         match self.stalls.last_mut() {
             Some(last) if !last.over => *last = stall,
             _ => push(&mut self.stalls, stall, ATTEMPTS),
@@ -265,7 +265,7 @@ mod tests {
     fn a_transfer_with_1000_attempts_keeps_the_first_and_the_last_ones() {
         let mut timeline = Timeline::default();
         for attempt in 1..=1000 {
-            timeline.attempt("direct".into(), attempt, u64::from(attempt) * 10);
+            timeline.begin_attempt("direct".into(), attempt, u64::from(attempt) * 10);
             timeline.enter(Stage::Connecting, u64::from(attempt) * 10, attempt);
         }
         assert_eq!(timeline.attempts.len(), ATTEMPTS);

@@ -9,7 +9,7 @@ use super::{
     history::History,
     ledger::Ledger,
     metrics::Metrics,
-    running::{RunningTransfers, Watchdog},
+    running::{RunningTransfers, WatchdogStart},
     survey::{self, UpstreamLoads},
     transfer::{Snapshot, Transfer, TransferDetail, TransferStart, TransferState},
     watchdog::watch,
@@ -60,7 +60,7 @@ impl Tracker {
                 Arc::clone(&self.running),
             )
         });
-        if watchdog == Watchdog::MustStart {
+        if watchdog == WatchdogStart::Needed {
             self.tasks.spawn(watch(Arc::clone(&self.running)));
         }
         transfer

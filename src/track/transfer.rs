@@ -20,6 +20,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
+use begin::method;
 pub(crate) use begin::{Counters, TransferOutcome, TransferStart};
 pub use snapshot::Snapshot;
 pub(crate) use snapshot::TransferDetail;
@@ -244,7 +245,9 @@ impl TransferHandle {
             true => Arc::clone(upstream),
             false => redact::text(upstream).into(),
         };
-        state.timeline.attempt(Arc::clone(&shown), attempt, at);
+        state
+            .timeline
+            .begin_attempt(Arc::clone(&shown), attempt, at);
         state.attempts = attempt;
         state.reused = false;
         state.origin = None;
@@ -262,7 +265,7 @@ impl TransferHandle {
     pub(crate) fn mark_reused(&self) {
         let mut state = self.0.state();
         state.reused = true;
-        if let Some(attempt) = state.timeline.current() {
+        if let Some(attempt) = state.timeline.current_attempt() {
             attempt.reused = true;
         }
     }
@@ -276,7 +279,7 @@ impl TransferHandle {
     pub(crate) fn set_peer(&self, peer: SocketAddr) {
         let mut state = self.0.state();
         state.peer = Some(peer);
-        if let Some(attempt) = state.timeline.current() {
+        if let Some(attempt) = state.timeline.current_attempt() {
             attempt.peer = Some(peer);
         }
     }
@@ -345,11 +348,4 @@ impl TransferState {
     fn state(&self) -> MutexGuard<'_, TransferData> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A method; the usual ones need no allocation.
-fn method(method: &str) -> EventText {
-    const KNOWN: [&str; 6] = ["GET", "POST", "PUT", "HEAD", "CONNECT", "PATCH"];
-    let known = KNOWN.into_iter().find(|known| *known == method);
-    known.map_or_else(|| redact::text(method).into(), EventText::Borrowed)
 }

@@ -12,7 +12,7 @@ use super::running::{RunningTransfers, Watched};
 
 /// Checks until no transfer is left.
 pub(super) async fn watch<T: Watched>(running: Arc<RunningTransfers<T>>) {
-    while let Some(next) = running.looks() {
+    while let Some(next) = running.next_check() {
         tokio::select! {
             () = sleep_until(next) => {
                 running.examine(Instant::now());
@@ -20,5 +20,5 @@ pub(super) async fn watch<T: Watched>(running: Arc<RunningTransfers<T>>) {
             () = running.changed() => {}
         }
     }
-    running.rest().await;
+    running.trim_memory().await;
 }

@@ -199,7 +199,7 @@ fn the_reverse_front_serves_what_is_named_and_trusts_names_more_than_patterns() 
         .into_iter()
         .find(|file| file.ends_with("mirrors.toml"));
     let config = read(file.as_deref()).unwrap();
-    for (target, serves, distrusts) in [
+    for (target, serves, needs_public_address) in [
         ("huggingface.co:443", true, false),
         ("storage.test:443", true, false),
         ("a.cdn.test:443", true, true),
@@ -209,7 +209,11 @@ fn the_reverse_front_serves_what_is_named_and_trusts_names_more_than_patterns() 
     ] {
         let parsed = gitferry::testing::Target::parse(target, None).unwrap();
         assert_eq!(config.serves(&parsed), serves, "{target}");
-        assert_eq!(config.distrusts(&parsed), distrusts, "{target}");
+        assert_eq!(
+            config.needs_public_address(&parsed),
+            needs_public_address,
+            "{target}"
+        );
     }
     let labels: Vec<_> = config.routes[0]
         .upstreams

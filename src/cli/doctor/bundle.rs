@@ -222,7 +222,7 @@ impl Pseudonyms {
                 .flat_map(|route| &route.hosts)
                 .any(|host| host.to_string() == name);
             let target = Target::parse(name, Some(443));
-            pattern || target.is_ok_and(|target| config.names(&target))
+            pattern || target.is_ok_and(|target| config.has_route(&target))
         });
         match known {
             true => name.to_owned(),

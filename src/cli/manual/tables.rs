@@ -22,7 +22,7 @@ use crate::{
         event::{FaultOccurred, StallReported, Subject, TransferEnded},
         history::{Finished, totals::DayTotal},
         metrics::METRICS,
-        timeline::{Attempt, FaultNote, Segment, Stalled, Step, Timeline},
+        timeline::{Attempt, FaultNote, Segment, StallNote, Step, Timeline},
         transfer::{Snapshot, TransferDetail},
     },
 };
@@ -171,7 +171,7 @@ const OBJECTS: &[(&str, &[&[Field]])] = &[
     ("A stage of a timeline", &[Step::FIELDS]),
     ("An attempt of a timeline", &[Attempt::FIELDS]),
     ("The fault of an attempt", &[FaultNote::FIELDS]),
-    ("A stall of a timeline", &[Stalled::FIELDS]),
+    ("A stall of a timeline", &[StallNote::FIELDS]),
     ("A connection of a download in segments", &[Segment::FIELDS]),
     ("A socket", &[Flow::FIELDS]),
     ("The kernel's view of a socket", &[Kernel::FIELDS]),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     cli::{Failure, daemon},
-    config::{Config, is_excepted},
+    config::{Config, is_in_no_proxy},
     doctor::git_settings::{self, GitSetting},
     model::{Host, HostPattern},
 };
@@ -127,5 +127,5 @@ fn overridden(
 
 fn is_named(no_proxy: &str, host: &HostPattern) -> bool {
     let name = exact_name(host).or_else(|| host.subtree());
-    name.is_some_and(|name| is_excepted(no_proxy, &Host::Name(name.into())))
+    name.is_some_and(|name| is_in_no_proxy(no_proxy, &Host::Name(name.into())))
 }

@@ -3,7 +3,7 @@
 
 /// The row of a [`HopKind`].
 #[derive(Debug)]
-pub(crate) struct KindOfHop {
+pub(crate) struct HopKindRow {
     /// The scheme of its URL.
     pub scheme: &'static str,
     /// The port that the scheme implies; `None` for plain `http`, where clients disagree.
@@ -43,9 +43,9 @@ macro_rules! upstream_kinds {
 
         impl HopKind {
             /// Its row.
-            pub(crate) const fn row(self) -> &'static KindOfHop {
+            pub(crate) const fn row(self) -> &'static HopKindRow {
                 match self {
-                    $( Self::$kind => &KindOfHop { meaning: $meaning, $($field: $set),+ }, )+
+                    $( Self::$kind => &HopKindRow { meaning: $meaning, $($field: $set),+ }, )+
                 }
             }
         }

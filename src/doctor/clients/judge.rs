@@ -22,8 +22,8 @@ pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, reported: bool
     }
     let lower = said.to_ascii_lowercase();
     let unreadable = UNREADABLE.iter().any(|words| lower.contains(words));
-    let distrusts = distrusts(ended);
-    if unreadable || distrusts && reported {
+    let needs_public_address = needs_public_address(ended);
+    if unreadable || needs_public_address && reported {
         let outcome = match unreadable {
             true => Outcome::failed("cannot read its CA file"),
             false => Outcome::failed("does not trust gitferry's CA"),
@@ -43,7 +43,7 @@ pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, reported: bool
     if MISSING.iter().any(|words| said.contains(words)) {
         return Outcome::skipped("not installed");
     }
-    let bypassing = Outcome::warned(match distrusts {
+    let bypassing = Outcome::warned(match needs_public_address {
         true => "bypasses gitferry, does not trust the site",
         false => "bypasses gitferry",
     });
@@ -64,7 +64,7 @@ pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, reported: bool
 }
 
 /// True where the client reports an untrusted certificate.
-pub(super) fn distrusts(ended: &ProgramEnd) -> bool {
+pub(super) fn needs_public_address(ended: &ProgramEnd) -> bool {
     let said = format!("{}\n{}", ended.stdout, ended.stderr).to_ascii_lowercase();
     DISTRUST.iter().any(|words| said.contains(words))
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::Machine;
 use crate::{
-    config::is_excepted,
+    config::is_in_no_proxy,
     doctor::{
         Outcome,
         git_settings::{GitSetting, parse},
@@ -113,7 +113,7 @@ pub(in crate::doctor) async fn environment(machine: &Machine) -> Outcome {
         let list = variable(name).map_or("", String::as_str);
         let mut hosts = machine.config.routes.iter().flat_map(|route| &route.hosts);
         let excepted = |host: &&HostPattern| match host {
-            HostPattern::Exact(host) => is_excepted(list, host),
+            HostPattern::Exact(host) => is_in_no_proxy(list, host),
             HostPattern::Wildcard(_) => false,
         };
         if let Some(first) = hosts.find(excepted) {

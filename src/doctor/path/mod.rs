@@ -21,7 +21,7 @@ use super::{
     CredentialSource, Outcome, RemoteProtocol, RemoteUrl, check_results::PathName, machine::Skew,
 };
 use crate::{
-    config::{Dial, Hop, HttpVersion, Route, ToMirror, Upstream, Via},
+    config::{Dial, Hop, HttpVersion, MirrorCredentials, Route, Upstream, Via},
     io::{BoxIo, PathInfo, Tcp},
     model::{Fault, Host, Leg, Scheme, Target, advice::AdviceContext},
     net::{
@@ -185,7 +185,7 @@ impl Probe {
     /// True for a mirror that gets no credentials: nothing is posted to it.
     fn is_withheld(&self) -> bool {
         let mirror = self.upstream.mirror.as_ref();
-        mirror.is_some_and(|mirror| mirror.credentials == ToMirror::Withhold)
+        mirror.is_some_and(|mirror| mirror.credentials == MirrorCredentials::Withhold)
     }
 
     fn hop(&self) -> Option<&Arc<Hop>> {
@@ -241,7 +241,7 @@ impl Probe {
         if scheme == Scheme::Https {
             let peer = Peer {
                 host: &target.host,
-                tls: &self.route.peer_of(&self.upstream),
+                tls: &self.route.peer_for(&self.upstream),
                 http: HttpVersion::Http1,
                 leg: Leg::Origin,
                 address: connection.peer,

@@ -341,9 +341,13 @@ fn a_client_that_distrusts_the_ca_is_broken_and_one_that_bypasses_the_daemon_is_
         verdict.change.unwrap().command.unwrap(),
         "gitferry setup git"
     );
-    let distrusts = Outcome::failed("does not trust gitferry's CA")
+    let needs_public_address = Outcome::failed("does not trust gitferry's CA")
         .fact(|facts| facts.setup = Some("gitferry setup lfs"));
-    let verdict = of(&[findings, vec![client("git-lfs/3.3.0", distrusts)]].concat());
+    let verdict = of(&[
+        findings,
+        vec![client("git-lfs/3.3.0", needs_public_address)],
+    ]
+    .concat());
     assert_eq!(
         verdict.broken.unwrap(),
         "git-lfs/3.3.0 does not trust gitferry's CA"

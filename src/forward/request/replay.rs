@@ -187,7 +187,7 @@ impl<B> UploadState<B> {
 
     fn drop_buffer(&mut self, lost: &ReplayLoss) {
         self.replay_buffer = None;
-        self.transfer.replay_given_up(&lost.to_string());
+        self.transfer.report_replay_given_up(&lost.to_string());
     }
 }
 

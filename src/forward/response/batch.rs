@@ -41,7 +41,7 @@ impl BatchSource {
         if response.status() != StatusCode::OK
             || fields.contains_key(CONTENT_ENCODING)
             || !kind.is_some_and(|kind| kind.starts_with(b"application/vnd.git-lfs+json"))
-            || !self.forwarder.config.names(&self.api)
+            || !self.forwarder.config.has_route(&self.api)
         {
             return response;
         }

@@ -79,7 +79,7 @@ impl OriginBody {
     ) -> Self {
         spawn_if_large(&inner, &exchange, &mut lease);
         exchange.transfer.expect_down(inner.size_hint().exact());
-        exchange.transfer.counters().response(status);
+        exchange.transfer.counters().note_response(status);
         let mut body = Self {
             promised: inner.size_hint().exact(),
             resumable: exchange.promised(),

@@ -150,7 +150,7 @@ async fn secure(
 ) -> Result<OriginTls, Fault> {
     let peer = Peer {
         host: &target.host,
-        tls: &dial.route.peer_of(dial.upstream),
+        tls: &dial.route.peer_for(dial.upstream),
         http: dial.http,
         leg: Leg::Origin,
         address,

@@ -16,7 +16,7 @@ use crate::forward::{
     upstream::withhold,
 };
 use crate::{
-    config::{Mirror, Route, ToMirror, Upstream},
+    config::{Mirror, MirrorCredentials, Route, Upstream},
     mirror::{mirror_path, table},
     model::{Denial, Fault, FaultKind, Leg, Scheme, Stage, Target},
 };
@@ -93,7 +93,7 @@ impl Destination {
     pub(crate) fn withholds(&self) -> bool {
         self.mirror
             .as_ref()
-            .is_some_and(|mirror| mirror.credentials == ToMirror::Withhold)
+            .is_some_and(|mirror| mirror.credentials == MirrorCredentials::Withhold)
     }
 
     /// The fault of a response to a request for `uri` with which the mirror would obtain withheld credentials.
@@ -200,7 +200,7 @@ impl UpstreamNeeds {
 /// True for a mirror that gets no credentials.
 fn withholds(upstream: &Upstream) -> bool {
     let mirror = upstream.mirror.as_ref();
-    mirror.is_some_and(|mirror| mirror.credentials == ToMirror::Withhold)
+    mirror.is_some_and(|mirror| mirror.credentials == MirrorCredentials::Withhold)
 }
 
 #[cfg(test)]
@@ -209,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    fn upstream(credentials: Option<ToMirror>) -> Upstream {
+    fn upstream(credentials: Option<MirrorCredentials>) -> Upstream {
         Upstream {
             label: "test".into(),
             via: crate::config::Via::Direct,
@@ -222,12 +222,12 @@ mod tests {
         }
     }
 
-    fn to(credentials: Option<ToMirror>) -> Destination {
+    fn to(credentials: Option<MirrorCredentials>) -> Destination {
         let target = Target::parse("huggingface.co:443", None).unwrap();
         Destination::of(Scheme::Https, &target, Some(&upstream(credentials)))
     }
 
-    fn sent_fields(credentials: Option<ToMirror>) -> Vec<String> {
+    fn sent_fields(credentials: Option<MirrorCredentials>) -> Vec<String> {
         let mut headers: HeaderMap = [AUTHORIZATION, COOKIE, HOST, ACCEPT]
             .into_iter()
             .map(|name| (name, HeaderValue::from_static("huggingface.co")))
@@ -241,9 +241,9 @@ mod tests {
 
     #[test]
     fn a_mirror_sees_no_credentials_unless_the_config_says_so() {
-        let withheld = sent_fields(Some(ToMirror::Withhold));
+        let withheld = sent_fields(Some(MirrorCredentials::Withhold));
         assert_eq!(withheld.len(), 2, "{withheld:?}");
-        let passed = sent_fields(Some(ToMirror::Pass));
+        let passed = sent_fields(Some(MirrorCredentials::Pass));
         assert_eq!(passed.len(), 4, "{passed:?}");
         for seen in [withheld, passed] {
             assert!(seen.contains(&"host: hf-mirror.com".to_owned()), "{seen:?}");
@@ -259,13 +259,20 @@ mod tests {
     #[test]
     fn a_mirror_is_asked_below_its_base_path() {
         let uri: Uri = "/u/r?x=%2F".parse().unwrap();
-        assert_eq!(to(Some(ToMirror::Pass)).path(&uri), "/hub/u/r?x=%2F");
+        assert_eq!(
+            to(Some(MirrorCredentials::Pass)).path(&uri),
+            "/hub/u/r?x=%2F"
+        );
         assert_eq!(to(None).path(&uri), "/u/r?x=%2F");
     }
 
     #[test]
     fn what_needs_the_users_rights_goes_only_where_they_are_passed() {
-        let [site, withholds, passes] = [None, Some(ToMirror::Withhold), Some(ToMirror::Pass)];
+        let [site, withholds, passes] = [
+            None,
+            Some(MirrorCredentials::Withhold),
+            Some(MirrorCredentials::Pass),
+        ];
         for (needs, met) in [
             (UpstreamNeeds::Any, [true, true, true]),
             (UpstreamNeeds::Credentials("it acts"), [true, false, true]),
@@ -281,13 +288,14 @@ mod tests {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::UNAUTHORIZED;
         let uri = Uri::from_static("/");
-        let fault = to(Some(ToMirror::Withhold)).withheld_credentials_fault(&uri, &response);
+        let fault =
+            to(Some(MirrorCredentials::Withhold)).withheld_credentials_fault(&uri, &response);
         assert_eq!(
             fault.unwrap().code(),
             "origin/awaiting-head/credentials-withheld"
         );
         assert!(
-            to(Some(ToMirror::Pass))
+            to(Some(MirrorCredentials::Pass))
                 .withheld_credentials_fault(&uri, &response)
                 .is_none()
         );

@@ -253,12 +253,16 @@ impl UpstreamPlan {
         }
         self.apply_lesson(step.lesson.take());
         match step.note.take() {
-            Some(Note::Fault(fault)) => self.transfer.fault(&fault, &self.next(&step.command, now)),
+            Some(Note::Fault(fault)) => self
+                .transfer
+                .report_fault(&fault, &self.next(&step.command, now)),
             Some(Note::Repeated(fault)) => {
                 let next = self.next(&step.command, now);
-                self.transfer.fault_repeated(&fault, &next);
+                self.transfer.report_repeated_fault(&fault, &next);
             }
-            Some(Note::IdleConnectionDied(fault)) => self.transfer.idle_connection_died(&fault),
+            Some(Note::IdleConnectionDied(fault)) => {
+                self.transfer.log_idle_connection_death(&fault)
+            }
             None => {}
         }
         step

@@ -18,7 +18,7 @@ use crate::forward::{
     },
 };
 use crate::{
-    config::ToMirror,
+    config::MirrorCredentials,
     model::{Scheme, Target, TlsMode},
 };
 
@@ -33,21 +33,21 @@ impl SpareDial {
     /// its TLS. `reverse` is true where the client came through the reverse front.
     pub(crate) fn to_named(forwarder: &Forwarder, target: &Target, reverse: bool) -> Option<Self> {
         let config = &forwarder.config;
-        if !config.names(target) || !forwarder.shared.health.all_closed() {
+        if !config.has_route(target) || !forwarder.shared.health.all_closed() {
             return None;
         }
         let route = forwarder.admit(target).ok()?;
         let upstream = route.upstreams.first()?;
         let mirror = upstream.mirror.as_ref();
         let trusted = mirror.is_none_or(|mirror| {
-            mirror.credentials == ToMirror::Pass && !forwarder.is_own(&mirror.target)
+            mirror.credentials == MirrorCredentials::Pass && !forwarder.is_own(&mirror.target)
         });
         if route.tls != TlsMode::Terminate || !trusted {
             return None;
         }
         let probing = Probing {
             purpose: StreamUse::Requests(Scheme::Https),
-            public_only: reverse && config.distrusts(target),
+            public_only: reverse && config.needs_public_address(target),
         };
         let to = Destination::of(Scheme::Https, target, Some(upstream));
         let key = Key {

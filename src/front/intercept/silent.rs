@@ -1,4 +1,4 @@
-//! Connections that ended without a request: the client distrusts the CA, or held the connection in reserve.
+//! Connections that ended without a request: the client needs_public_address the CA, or held the connection in reserve.
 
 use std::net::SocketAddr;
 

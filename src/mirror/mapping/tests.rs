@@ -10,7 +10,7 @@ fn mirror(scheme: Scheme, target: &str, base_path: &str) -> Mirror {
         scheme,
         target: target.parse_target(),
         base_path: base_path.into(),
-        credentials: crate::config::ToMirror::Withhold,
+        credentials: crate::config::MirrorCredentials::Withhold,
     }
 }
 
@@ -445,7 +445,7 @@ fn to_a_mirror_and_back_is_the_same_url_to_the_byte() {
             scheme: mirror_scheme,
             target: mirror_target,
             base_path: base.into(),
-            credentials: crate::config::ToMirror::Withhold,
+            credentials: crate::config::MirrorCredentials::Withhold,
         };
         let there = format!(
             "{}://{}{}",

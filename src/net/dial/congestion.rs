@@ -65,7 +65,7 @@ fn advise_on_loss(socket: &TcpStream) {
         return;
     }
     let peer = socket.peer_addr().ok();
-    event::bbr_would_help(peer, retransmitted, sent);
+    event::bbr_unavailable(peer, retransmitted, sent);
 }
 
 #[cfg(target_os = "linux")]

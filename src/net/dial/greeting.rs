@@ -52,7 +52,7 @@ impl Greeting {
 
     /// The next message names the target: closing without a response is a refusal, unless the hop granted the same target before.
     pub(super) fn name_target(&mut self, granted: &GrantedTargets, target: &Target) {
-        self.target_named = !granted.has(target);
+        self.target_named = !granted.contains(target);
     }
 
     /// The same for a hop without any history.

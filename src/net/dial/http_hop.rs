@@ -78,7 +78,7 @@ async fn tunnel(
     let limit = attempt.route.dial.greet_timeout;
     let response = match within(limit, peer, ask(&mut greeting, &request)).await {
         Ok(response) => response,
-        Err(fault) if fault.kind == FaultKind::TargetRefused && !hop.granted.any() => {
+        Err(fault) if fault.kind == FaultKind::TargetRefused && hop.granted.is_empty() => {
             // A server of another protocol also closes the connection at the first line.
             return Err(protocol::explain(fault, hop, attempt).await);
         }

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{DialRequest, direct};
 use crate::{
-    config::{Hop, HopProtocol, KindOfHop},
+    config::{Hop, HopKindRow, HopProtocol},
     io::Tcp,
     model::{Fault, FaultKind, Leg, Stage},
 };
@@ -32,7 +32,7 @@ struct Protocol {
     is_reply: fn(&[u8]) -> bool,
     explanation: &'static str,
     /// True for the hop kinds that use these first bytes.
-    is_own: fn(&KindOfHop) -> bool,
+    is_own: fn(&HopKindRow) -> bool,
 }
 
 static PROTOCOLS: [&Protocol; 3] = [&HTTP, &SOCKS5, &TLS];

@@ -86,7 +86,7 @@ async fn connect_through(
         biased;
         greeted = greeted => match greeted {
             Ok(greeting) => greeting,
-            Err(fault) if fault.is_hang_up() && !hop.granted.any() => {
+            Err(fault) if fault.is_hang_up() && hop.granted.is_empty() => {
                 return Err(protocol::explain(fault, hop, attempt).await);
             }
             Err(fault) if hop.pipeline && fault.kind == FaultKind::TimedOut => {

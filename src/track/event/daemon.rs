@@ -32,7 +32,7 @@ pub(crate) fn congestion_not_set(name: &str, error: &std::io::Error) {
 }
 
 /// A connection without BBR lost many packets.
-pub(crate) fn bbr_would_help(peer: Option<SocketAddr>, retransmitted: u32, segments: u32) {
+pub(crate) fn bbr_unavailable(peer: Option<SocketAddr>, retransmitted: u32, segments: u32) {
     warn!(
         peer = peer.map(tracing::field::display),
         retransmitted,
@@ -44,7 +44,7 @@ pub(crate) fn bbr_would_help(peer: Option<SocketAddr>, retransmitted: u32, segme
 }
 
 /// The kernel does not report which local user a client on loopback is: all are served.
-pub(crate) fn users_not_told_apart(error: &std::io::Error) {
+pub(crate) fn users_not_identified(error: &std::io::Error) {
     warn!(
         %error,
         advice = "if others use this machine, set `username` and `password_file` of `[listen]`",
@@ -53,7 +53,7 @@ pub(crate) fn users_not_told_apart(error: &std::io::Error) {
 }
 
 /// The current config; `environment` is the hop of the upstream with this name.
-pub(crate) fn config_taken(file: Option<&Path>, routes: usize, environment: &str) {
+pub(crate) fn config_loaded(file: Option<&Path>, routes: usize, environment: &str) {
     info!(config = source(file), routes, environment, "config loaded");
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn config_reloaded(file: Option<&Path>, routes: usize, restart: &[Str
 }
 
 /// A new config was invalid: the old one remains in force.
-pub(crate) fn config_refused(file: Option<&Path>, problem: &str, advice: Option<&str>) {
+pub(crate) fn config_rejected(file: Option<&Path>, problem: &str, advice: Option<&str>) {
     let file = file.map(|file| format!(" {}", file.display()));
     let check = || format!("run `gitferry check{}`", file.unwrap_or_default());
     let advice = advice.map_or_else(check, ToOwned::to_owned);
@@ -93,7 +93,7 @@ pub(crate) fn config_warning(problem: &str, advice: Option<&str>) {
 }
 
 /// A CA was created on the first run.
-pub(crate) fn ca_made(certificate: &Path) {
+pub(crate) fn ca_created(certificate: &Path) {
     info!(
         certificate = %certificate.display(),
         advice = "run `gitferry setup all`, so that git and git-lfs trust it",
@@ -107,7 +107,7 @@ pub(crate) fn ca_warning(problem: &str) {
 }
 
 /// The CA may not sign for some hosts: they are tunnelled until it is rotated.
-pub(crate) fn ca_must_be_renewed(hosts: &str) {
+pub(crate) fn ca_lacks_hosts(hosts: &str) {
     warn!(
         hosts,
         advice = "run `gitferry ca rotate`; until then gitferry tunnels these hosts",

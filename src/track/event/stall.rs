@@ -11,7 +11,7 @@ use crate::{
     },
     track::{
         metrics::{self, Metrics},
-        timeline::Stalled,
+        timeline::StallNote,
     },
 };
 use serde::Serialize;
@@ -110,8 +110,8 @@ pub struct StallReported {
 
 impl StallReported {
     /// The entry for the transfer's timeline.
-    pub(crate) fn timeline_entry(&self) -> Stalled {
-        Stalled {
+    pub(crate) fn timeline_entry(&self) -> StallNote {
+        StallNote {
             at: SystemTime::now(),
             verdict: self.verdict.as_str().into(),
             leg: self.leg.as_str().into(),

@@ -39,7 +39,7 @@ pub(crate) enum HistoryLoad {
     /// The file was read; the number is the largest transfer number in it.
     Read(u64),
     /// The file is damaged, and was renamed to this path. The text says what is wrong.
-    SetAside(PathBuf, String),
+    Renamed(PathBuf, String),
     /// The file cannot be read, and was left in place. The text says why.
     Unreadable(String),
 }
@@ -56,7 +56,7 @@ impl History {
         };
         let aside = directory.join(format!("{FILE}.damaged"));
         match fs::rename(&file, &aside) {
-            Ok(()) => HistoryLoad::SetAside(aside, problem),
+            Ok(()) => HistoryLoad::Renamed(aside, problem),
             Err(error) => HistoryLoad::Unreadable(format!("{problem}; {error}")),
         }
     }
@@ -167,7 +167,7 @@ mod tests {
             let history = History::default();
             let loaded = history.load(directory.path());
             assert!(
-                matches!(loaded, HistoryLoad::SetAside(..)),
+                matches!(loaded, HistoryLoad::Renamed(..)),
                 "{damaged}: {loaded:?}"
             );
             assert!(!file.exists());

@@ -11,7 +11,7 @@ pub(crate) fn loaded(loaded: &HistoryLoad) {
     match loaded {
         HistoryLoad::Nothing => {}
         HistoryLoad::Read(last) => tracing::debug!(last, "history loaded"),
-        HistoryLoad::SetAside(file, problem) => warn!(
+        HistoryLoad::Renamed(file, problem) => warn!(
             problem,
             file = %file.display(),
             advice = "a new history was started; you can delete the damaged file",

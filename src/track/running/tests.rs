@@ -42,7 +42,7 @@ fn tunnels(count: usize, idle: bool) -> (Arc<RunningTransfers<Tunnel>>, Vec<Arc<
             let tunnel = Arc::new(Tunnel::default());
             tunnel.idle.store(idle, Ordering::Relaxed);
             let (_, watchdog) = running.add(&LIMITS, |_| ((), Arc::downgrade(&tunnel)));
-            if watchdog == Watchdog::MustStart {
+            if watchdog == WatchdogStart::Needed {
                 crate::rt::Tasks::default().spawn(watch(Arc::clone(&running)));
             }
             tunnel
@@ -89,7 +89,7 @@ async fn a_tunnel_that_wakes_is_checked_within_its_tick_and_may_rest_again() {
     }
     assert_eq!(running.awake_and_resting(), (0, 0));
     sleep(HOUR).await;
-    assert_eq!(running.looks(), None, "the watchdog sleeps");
+    assert_eq!(running.next_check(), None, "the watchdog sleeps");
 }
 
 /// Bytes move after the check that found none, and before the round of checks ends.
@@ -100,7 +100,7 @@ async fn a_tunnel_that_wakes_during_the_checks_is_checked_within_its_tick() {
     let due = running.due(now);
     assert_eq!(due.len(), 1);
     running.wake(1, TICK);
-    assert!(running.looks().unwrap() <= now + TICK);
+    assert!(running.next_check().unwrap() <= now + TICK);
     sleep(TICK * 3).await;
     assert_eq!(running.awake_and_resting(), (0, 1));
     assert!(checks(&tunnel) >= 1);

@@ -5,7 +5,11 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
-use crate::{config::Route, model::Target, track::Front};
+use crate::{
+    config::Route,
+    model::Target,
+    track::{Front, event::EventText, redact},
+};
 
 /// The parameters at the start of a transfer.
 #[derive(Debug)]
@@ -91,9 +95,16 @@ impl Counters {
     }
 
     /// Records that a response with this status begins now.
-    pub(crate) fn response(&self, status: u16) {
+    pub(crate) fn note_response(&self, status: u16) {
         let early = self.sending.load(Ordering::Relaxed) > 0;
         self.early.store(early, Ordering::Relaxed);
         self.refused.store(status >= 300, Ordering::Relaxed);
     }
+}
+
+/// A method as text; the usual ones need no allocation.
+pub(super) fn method(method: &str) -> EventText {
+    const KNOWN: [&str; 6] = ["GET", "POST", "PUT", "HEAD", "CONNECT", "PATCH"];
+    let known = KNOWN.into_iter().find(|known| *known == method);
+    known.map_or_else(|| redact::text(method).into(), EventText::Borrowed)
 }

@@ -99,16 +99,16 @@ impl TransferState {
             credentials: self.counters.credentials.load(Ordering::Relaxed),
         });
         for stall in &stalls {
-            state.timeline.stall(stall.timeline_entry());
+            state.timeline.note_stall(stall.timeline_entry());
         }
         let timeline = std::mem::take(&mut state.timeline);
         drop(state);
         for stall in stalls {
-            self.ledger.stall(stall);
+            self.ledger.record_stall(stall);
         }
         self.running.remove(self.id);
         if let Some(event) = event {
-            self.ledger.ended(event, self.began, timeline);
+            self.ledger.record_end(event, self.began, timeline);
         }
     }
 }

@@ -42,7 +42,7 @@ impl TransferHandle {
     }
 
     /// Reports that an upload can no longer be sent again. It continues.
-    pub(crate) fn replay_given_up(&self, reason: &str) {
+    pub(crate) fn report_replay_given_up(&self, reason: &str) {
         self.0.ledger.emit(&ReplayGivenUp {
             subject: self.subject(),
             reason: reason.to_owned(),
@@ -50,7 +50,7 @@ impl TransferHandle {
     }
 
     /// Logs that a pooled connection ended before a response; the request is sent again.
-    pub(crate) fn idle_connection_died(&self, fault: &Fault) {
+    pub(crate) fn log_idle_connection_death(&self, fault: &Fault) {
         let (code, peer) = (fault.code(), fault.peer.as_deref().map(redact::text));
         let subject = &self.subject();
         if fault.is_stale() {
@@ -76,7 +76,7 @@ impl TransferHandle {
     }
 
     /// Logs that a download continues over up to this many connections.
-    pub(crate) fn segments_begin(&self, connections: usize) {
+    pub(crate) fn log_segments_begin(&self, connections: usize) {
         line!(
             debug,
             &self.subject(),
@@ -86,7 +86,7 @@ impl TransferHandle {
     }
 
     /// Logs that a download in segments continues over its first connection only.
-    pub(crate) fn segments_end(&self, why: &str) {
+    pub(crate) fn log_segments_end(&self, why: &str) {
         line!(
             debug,
             &self.subject(),
@@ -96,7 +96,7 @@ impl TransferHandle {
     }
 
     /// Logs that a range of a download in segments is incomplete; the missing part is fetched again.
-    pub(crate) fn segment_failed(&self, why: &str) {
+    pub(crate) fn log_segment_failure(&self, why: &str) {
         line!(
             debug,
             &self.subject(),
@@ -106,7 +106,7 @@ impl TransferHandle {
     }
 
     /// Sets the connections that fetch later ranges of a download.
-    pub(crate) fn segments(&self, sockets: Vec<TcpMonitor>) {
+    pub(crate) fn set_segments(&self, sockets: Vec<TcpMonitor>) {
         let mut state = self.0.state();
         if !state.closed {
             state.segments = sockets;
@@ -114,10 +114,10 @@ impl TransferHandle {
     }
 
     /// Records that such a connection has ended.
-    pub(crate) fn segment_ended(&self, segment: Segment) {
+    pub(crate) fn note_segment_end(&self, segment: Segment) {
         let mut state = self.0.state();
         if !state.closed {
-            state.timeline.segment(segment);
+            state.timeline.note_segment(segment);
         }
     }
 
@@ -139,7 +139,7 @@ impl TransferHandle {
     }
 
     /// Reports a fault. A disconnect of the client (Ctrl-C) is no failure: only the closing line reports it.
-    pub(crate) fn fault(&self, fault: &Fault, next: &Next) {
+    pub(crate) fn report_fault(&self, fault: &Fault, next: &Next) {
         if fault.kind == FaultKind::Gone {
             return;
         }
@@ -148,7 +148,7 @@ impl TransferHandle {
     }
 
     /// Reports a further fault of an upstream that gitferry waits for; its first fault was reported.
-    pub(crate) fn fault_repeated(&self, fault: &Fault, next: &Next) {
+    pub(crate) fn report_repeated_fault(&self, fault: &Fault, next: &Next) {
         let repeated = FaultOccurred {
             repeated: true,
             ..self.fault_event(fault, next)
@@ -164,7 +164,7 @@ impl TransferHandle {
         let (subject, attempt, advised) = {
             let mut state = self.0.state();
             let rescue = self.rescue(fault, next);
-            state.timeline.rescue(next, rescue);
+            state.timeline.note_rescue(next, rescue);
             let advised = state.advised == advice;
             state.advised.clone_from(&advice);
             (self.0.subject(&state), state.attempts, advised)
@@ -202,19 +202,19 @@ impl TransferHandle {
             let about = &self.0.about;
             siblings.record_failure(&about.route, about.role, upstream, &event.code, now);
         }
-        self.0.state().timeline.fault(FaultNote {
+        self.0.state().timeline.note_fault(FaultNote {
             code: event.code.clone(),
             at_ms: event.elapsed_ms,
             cause: event.cause.clone(),
             next: described(next),
             advice: event.advice.clone(),
         });
-        self.0.ledger.fault(event);
+        self.0.ledger.record_fault(event);
     }
 
     /// Logs a fault after which no further attempt follows.
     pub(crate) fn give_up(&self, fault: Fault) -> FinalFault {
-        self.fault(&fault, &Next::GiveUp);
+        self.report_fault(&fault, &Next::GiveUp);
         FinalFault(fault)
     }
 

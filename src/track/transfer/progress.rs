@@ -52,7 +52,7 @@ impl TransferHandle {
     }
 
     /// Reports that the transfer got a response only with small segments.
-    pub(crate) fn small_segments_helped(&self, max_segment: u32) {
+    pub(crate) fn report_small_segments(&self, max_segment: u32) {
         self.0.ledger.emit(&SmallSegmentsHelped {
             subject: self.subject(),
             max_segment,
@@ -147,7 +147,7 @@ impl TransferState {
             self.act(&mut state, must_act);
             let awaited = self.awaited(&state, &observed);
             if let Some(event) = &event {
-                state.timeline.stall(event.timeline_entry());
+                state.timeline.note_stall(event.timeline_entry());
             }
             let rests = state.watching.rest.at_rest && self.rest(counts);
             let latest = now + if rests { REST } else { tick };
@@ -158,7 +158,7 @@ impl TransferState {
             self.ledger.emit(&event);
         }
         if let Some(event) = event {
-            self.ledger.stall(event);
+            self.ledger.record_stall(event);
         }
         next
     }

@@ -60,7 +60,7 @@ impl Segmented {
 
     /// A fetch broke; gives ranges up where too many have.
     pub(super) fn fetch_failed(&mut self, id: u64, why: &str) {
-        self.requests.transfer().segment_failed(why);
+        self.requests.transfer().log_segment_failure(why);
         let gave_up = self.plan.is_given_up();
         self.plan.note_failed_fetch(id);
         if self.plan.is_given_up() && !gave_up {
@@ -70,7 +70,7 @@ impl Segmented {
 
     /// From here on only the first connection reads.
     pub(super) fn give_up(&mut self, why: &str) {
-        self.requests.transfer().segments_end(why);
+        self.requests.transfer().log_segments_end(why);
         self.plan.give_up();
         self.workers.clear();
     }

@@ -74,7 +74,7 @@ impl Segmented {
     pub(super) fn first_failed(&mut self, broken: BodyError) {
         self.requests
             .transfer()
-            .segment_failed(&broken.kind.as_str());
+            .log_segment_failure(&broken.kind.as_str());
         self.spare = Bytes::new();
         self.broken = Some(broken);
         self.plan.note_first_failed();
@@ -85,7 +85,7 @@ impl Segmented {
         let waited = |since| now.saturating_duration_since(since) >= HEAD_SILENCE_LIMIT;
         if self.first_waits.is_some_and(waited) && !self.plan.is_given_up() {
             self.first_waits = None;
-            self.requests.transfer().segment_failed("nothing came");
+            self.requests.transfer().log_segment_failure("nothing came");
             self.plan.skip_first();
         }
     }

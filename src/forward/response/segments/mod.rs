@@ -86,7 +86,7 @@ impl Segmented {
         first: HostPlace,
         (length, delivered): (u64, u64),
     ) -> Self {
-        requests.transfer().segments_begin(limits.connections);
+        requests.transfer().log_segments_begin(limits.connections);
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -299,7 +299,7 @@ impl Segmented {
         if changed || self.workers.len() != self.status_count {
             self.status_count = self.workers.len();
             let sockets = self.workers.iter().filter_map(Worker::socket).collect();
-            self.requests.transfer().segments(sockets);
+            self.requests.transfer().set_segments(sockets);
         }
     }
 }
@@ -307,6 +307,6 @@ impl Segmented {
 impl Drop for Segmented {
     fn drop(&mut self) {
         self.count(0);
-        self.requests.transfer().segments(Vec::new());
+        self.requests.transfer().set_segments(Vec::new());
     }
 }

@@ -342,7 +342,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         if self.record.received > 0 {
-            self.transfer.segment_ended(self.record.clone());
+            self.transfer.note_segment_end(self.record.clone());
         }
     }
 }

@@ -40,7 +40,7 @@ impl UpstreamPlan {
         let limit = self.route.dial.max_segment;
         let was_small = limit.is_some_and(|limit| limit <= SMALL_SEGMENT);
         if !was_small && self.attempts.small_segments_helped(peer.as_deref()) {
-            self.transfer.small_segments_helped(SMALL_SEGMENT);
+            self.transfer.report_small_segments(SMALL_SEGMENT);
         }
     }
 }
