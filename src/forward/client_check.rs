@@ -22,7 +22,7 @@ const PATH_PREFIX: &str = "/.well-known/gitferry/";
 /// How long a nonce is valid.
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// More than one run of doctor needs; beyond it, the oldest is removed.
+/// The most nonces kept, more than one run of doctor needs. Beyond it, the oldest is removed.
 const MAX_NONCES: usize = 32;
 
 /// The nonces that the admin front issued.

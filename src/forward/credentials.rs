@@ -154,8 +154,8 @@ pub(crate) fn record_challenge(memory: &CredentialMemory, mapping: &Mapping, sta
     }
 }
 
-/// Records where a response leads its client, from what was mapped in it. `sent` holds the request's fields. A link to another host works
-/// like a redirect: credentials that the response does not name for it are not for that host.
+/// Records the hosts that a response links to; `sent` are the request's fields. A link to another host works like a redirect: of these
+/// fields, that host gets none that the response does not name for it.
 pub(crate) fn record_links(
     memory: &CredentialMemory,
     mapping: &Mapping,

@@ -10,10 +10,10 @@ use std::{
 
 use crate::model::Target;
 
-/// Connections to one host over all downloads: git-lfs runs 8 downloads at once, and these need no segments.
+/// The most connections to one host over all downloads. git-lfs runs 8 downloads at once, which need no segments.
 const MAX_PER_HOST: usize = 8;
 
-/// A download up to this size needs no memory for buffers.
+/// Ranges may use this much in any case: a download of this size needs no memory for buffers.
 const MIN_FOR_RANGES: u64 = 4 << 20;
 
 /// The part of `memory` that ranges may use: the rest is for the buffers of their connections and the allocator's overhead (measured: eight

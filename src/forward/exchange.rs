@@ -53,7 +53,7 @@ pub(crate) struct Exchange {
     pub(crate) transfer: Transfer,
     pub(crate) outgoing: OutgoingRequest,
     pub(crate) plan: UpstreamPlan,
-    /// What the response promised, where its rest can be requested.
+    /// The bytes that the response promised; `None` where its rest cannot be requested.
     partial: Option<PartialResponse>,
     /// Bytes of it already passed on, while the rest is being requested.
     got: Option<u64>,
@@ -236,8 +236,8 @@ impl Exchange {
         pool.join(key).await
     }
 
-    /// Returns the connection of a complete response with `status` to the pool. `git push` may need another one for its commands, where they come
-    /// after this one is too old to trust.
+    /// Returns the connection of a complete response with `status` to the pool. Prepares a spare one for the commands of `git push`, which
+    /// may come when this one is too old to trust.
     pub(crate) fn return_to_pool(&self, lease: Lease, status: u16) {
         let info = Arc::clone(&lease.info);
         lease.return_to_pool();
@@ -280,7 +280,7 @@ impl Exchange {
         let repeatable = self.outgoing.state().may_repeat();
         let began = Instant::now();
         let sent = tokio::select! {
-            // Check this first: the end of the connections' tasks is a consequence.
+            // First, because shutdown also ends the connections' tasks, and that is not the cause.
             biased;
             () = self.forwarder.shared.shutdown.ended() => return (StepResult::Nothing, self.plan.shutdown()),
             sent = send::send_watched(&mut lease, request, &self.transfer, repeatable) => sent,

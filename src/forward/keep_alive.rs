@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{config::Interim, forward::headers, net::InterimSender, track::TransferHandle};
 
-/// The evidence that the client waits.
+/// Sends interim responses to one waiting client.
 pub(crate) struct KeepAlive {
     interims: InterimSender,
     limits: Interim,
@@ -19,8 +19,8 @@ pub(crate) struct KeepAlive {
     length: Option<u64>,
 }
 
-/// What the sender's buffer and gitferry's hold on loopback (measured: 2.6 MB to 5.2 MB with a clamped receive buffer). With less than this
-/// still to come, the client may have written everything.
+/// The most bytes that the buffers of both sockets hold on loopback (measured: 2.6 MB to 5.2 MB with a clamped receive buffer). With less
+/// than this still to come, the client may have written everything.
 const MAX_BUFFERED: u64 = 6 << 20;
 /// After this many bytes were taken, the sender's full buffer had room again: Linux wakes a writer at a third of at most 4 MiB.
 const WAKES_SENDER: u64 = 3 << 19;

@@ -7,7 +7,7 @@ use tokio_util::bytes::Bytes;
 
 use crate::rt::Shutdown;
 
-/// How many larger bodies are buffered at once; others wait.
+/// The most large bodies that are buffered at once; others wait.
 const MAX_LARGE: usize = 8;
 /// How long a body waits for its place.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ pub(crate) struct RewriteLimits {
 }
 
 impl RewriteLimits {
-    /// A place for a larger body, if one becomes free soon.
+    /// Waits for a place for a large body; `None` where none becomes free within [`PLACE_TIMEOUT`], and at shutdown.
     pub(crate) async fn place(&self) -> LargePlace {
         let waiting = tokio::time::timeout(PLACE_TIMEOUT, Arc::clone(&self.large).acquire_owned());
         tokio::select! {

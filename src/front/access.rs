@@ -1,8 +1,8 @@
 //! The credentials of `[listen]`: which clients must send them, and in which form.
 //!
 //! Every front accepts `Proxy-Authorization`. The daemon's own pages accept `Authorization`, which has no other use there. On the reverse
-//! front `Authorization` is for the origin: a client that cannot set header fields writes `USER:PASSWORD` as the first path segment. With it
-//! a URL is one of the reverse front, by whatever name the client reaches this machine, also where it sends the URL in absolute form.
+//! front `Authorization` is for the origin: a client that cannot set header fields writes `USER:PASSWORD` as the first path segment. A URL
+//! with this segment belongs to the reverse front, under any name of this machine, also in absolute form.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::{
@@ -115,7 +115,7 @@ pub(super) fn challenge_as_origin(response: &mut HttpResponse) {
 struct PresentedCredentials {
     /// `USER:PASSWORD`.
     pair: Vec<u8>,
-    /// The length of their path segment: the rest of the path follows it.
+    /// Where they are in the path: the path after their segment.
     rest: Option<String>,
 }
 

@@ -48,7 +48,7 @@ pub(super) struct InterceptedConnect {
     pub(super) client: ConnectClient,
     pub(super) route: Arc<Route>,
     pub(super) target: Target,
-    /// Where the CONNECT has been.
+    /// The trail of the CONNECT.
     pub(super) trail: Trail,
     pub(super) transfer: Transfer,
 }
@@ -161,7 +161,7 @@ impl InterceptedConnect {
     }
 }
 
-/// The route says that gitferry sees the requests, but it cannot.
+/// Warns that gitferry cannot see the requests of a connection although its route terminates TLS.
 pub(super) fn warn_of_tunnel(route: &Route, target: &Target, reason: &'static str) {
     tracing::warn!(
         host = %target.host,

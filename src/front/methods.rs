@@ -19,7 +19,7 @@ const PASSED_ON: HeaderValue =
 /// The response to a request that is not forwarded; `None` where it is.
 ///
 /// TRACE is never forwarded (RFC 9110, section 9.3.8): a hop or an origin would return the `Proxy-Authorization` that it received. OPTIONS
-/// is not where its `Max-Forwards` is 0 (section 7.6.2).
+/// is answered here where its `Max-Forwards` is 0 (section 7.6.2).
 pub(super) async fn response(
     forwarder: &Forwarder,
     request: &mut Request<Incoming>,

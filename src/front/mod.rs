@@ -166,8 +166,8 @@ fn slots_full(client: SocketAddr) -> Fault {
     Fault::new(Leg::Client, Stage::Queued, FaultKind::Full).peer(client)
 }
 
-/// True for `GET http://127.0.0.1:4483/…`, sent by clients with both `HTTP_PROXY` and a URL of the reverse front; then converts it to
-/// origin form.
+/// Converts `GET http://127.0.0.1:4483/…` to origin form; false for any other request. Clients with both `HTTP_PROXY` and a URL of the
+/// reverse front send it.
 fn convert_own_url(request: &mut Request<Incoming>, forwarder: &Forwarder) -> bool {
     let uri = request.uri();
     let authority = uri

@@ -71,7 +71,7 @@ fn path(uri: &Uri) -> &str {
     }
 }
 
-/// Fields of a browser that does not send `Sec-Fetch-Site`.
+/// True where the daemon's own page makes the request. For browsers that do not send `Sec-Fetch-Site`.
 fn is_of_own_page(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     let page = origin.as_bytes().strip_prefix(b"http://");
     page.is_some() && page == headers.get(HOST).map(HeaderValue::as_bytes)

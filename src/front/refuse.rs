@@ -69,7 +69,7 @@ pub(super) fn bad_hosts(request: &Request<Incoming>) -> Option<Fault> {
     several.then(|| bad_request("more than one Host field"))
 }
 
-/// What is wrong with a `Host`, an authority or a first path segment.
+/// The fault of an invalid `Host`, authority or first path segment.
 pub(super) fn bad_target(text: &str, error: TargetError) -> Fault {
     let text: String = text
         .chars()

@@ -63,7 +63,8 @@ pub(super) async fn serve(
     response
 }
 
-/// Whether the reverse front serves this request: only named hosts, no browsers, and only under this machine's own names.
+/// Fails where the reverse front does not serve this request: it serves only named hosts, no browsers, and only under this machine's own
+/// names.
 fn admit(forwarder: &Forwarder, request: &Request<Incoming>, target: &Target) -> Result<(), Fault> {
     let denied = |denial: Denial, detail: &str| {
         let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied(denial));
@@ -105,7 +106,7 @@ fn add_browser_restrictions(headers: &mut HeaderMap) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
-/// A path written as if the daemon were the site.
+/// The fault of a path that does not begin with a host, as if the daemon were the site.
 fn missing_host(why: &str) -> Fault {
     bad_request(format!(
         "{why}: the path must begin with the host, as in /huggingface.co/user/repo"

@@ -45,7 +45,8 @@ impl Findings {
     }
 }
 
-/// A batch has up to 100 objects. A response with more origins is meant to displace others from the memory.
+/// The most origins that are recorded. A batch has up to 100 objects; a response with more origins is meant to displace others from the
+/// memory.
 const MAX_LINKS: usize = 256;
 
 /// The most hosts that are recorded: as many as fit in one log line.

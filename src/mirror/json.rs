@@ -91,10 +91,10 @@ pub(super) struct JsonWalker<'t> {
     at: usize,
     paths: Paths,
     open: Vec<JsonContainer>,
-    /// The places that the next value may lead to.
+    /// The paths that match up to the next value, as a mask.
     next_paths: u32,
     expects_key: bool,
-    /// The name of the member at hand, with its quotes.
+    /// The name of the current member, with its quotes.
     member: &'t str,
 }
 
@@ -130,12 +130,12 @@ impl<'t> JsonWalker<'t> {
         (self.open.len(), start)
     }
 
-    /// The name of the member at hand.
+    /// The name of the current member.
     pub(super) fn member(&self) -> Cow<'t, str> {
         unquote(self.member).unwrap_or_default()
     }
 
-    /// The byte range of the next string at one of the places, including its quotes.
+    /// The byte range of the next string at the end of a path, including its quotes.
     pub(super) fn next_string(&mut self) -> Result<Option<(usize, &'t str)>, NotJson> {
         while let Some(byte) = self.text.as_bytes().get(self.at) {
             match byte {
@@ -177,7 +177,7 @@ impl<'t> JsonWalker<'t> {
         self.expects_key = false;
     }
 
-    /// After an opening bracket or a comma.
+    /// Prepares for what follows an opening bracket or a comma.
     fn begin_member(&mut self) {
         let object = self.open.last().is_some_and(|open| open.object);
         self.expects_key = object;
@@ -199,7 +199,7 @@ impl<'t> JsonWalker<'t> {
         });
     }
 
-    /// The places that include the innermost container and whose next step satisfies `taken`.
+    /// The paths that include the innermost container and whose next step satisfies `taken`.
     fn matching_paths(&self, taken: impl Fn(PathStep) -> bool) -> u32 {
         let Some(open) = self.open.last() else {
             return 0;
@@ -215,7 +215,7 @@ impl<'t> JsonWalker<'t> {
         mask
     }
 
-    /// True where the current value is at the end of a place.
+    /// True where the current value is at the end of a path.
     fn is_at_path_end(&self) -> bool {
         self.paths
             .iter()

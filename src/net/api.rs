@@ -10,7 +10,7 @@ use std::{
 
 use crate::model::secret::Credentials;
 
-/// The limit of each step; a daemon of this machine never needs it.
+/// The limit of each step. A daemon on this machine answers much sooner.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The largest response that is read.

@@ -41,7 +41,7 @@ impl StateLock {
         });
         match locked {
             Ok(file) => {
-                // Only people read it.
+                // For the log of another daemon; the lock does not depend on it.
                 let _ = file.set_len(0).and_then(|()| {
                     let mut writer = &file;
                     writeln!(writer, "{}", std::process::id())

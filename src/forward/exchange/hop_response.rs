@@ -33,7 +33,8 @@ const PROXY_SERVERS: [&str; 8] = [
     "bluecoat",
 ];
 
-/// A hop that carries plain HTTP requests credentials from gitferry, not from the client, whose password it must not see.
+/// The fault of a response with which a plain HTTP hop requests credentials. gitferry sends them: the hop must not see the client's
+/// password.
 ///
 /// tinyproxy answers a wrong password with 401.
 pub(super) fn credentials_fault<B>(response: &Response<B>, info: &ConnectionInfo) -> Option<Fault> {
@@ -70,11 +71,10 @@ pub(super) fn credentials_fault<B>(response: &Response<B>, info: &ConnectionInfo
 
 /// The evidence that a hop made this refusal, as a sentence; `None` where the response seems to be the origin's.
 ///
-/// An origin may be a squid itself. Inside TLS its certificate shows that: a hop that intercepts has its own CA, whose certificates are in
-/// no public log.
+/// An origin may be a squid itself. Inside TLS its certificate shows that: certificates of an intercepting hop's CA are in no public log.
 pub(super) fn hop_evidence<B>(response: &Response<B>, info: &ConnectionInfo) -> Option<Box<str>> {
     let (status, headers) = (response.status(), response.headers());
-    // Only an origin sends these: a hop requests credentials with 407. An origin may be a squid itself.
+    // Only an origin sends these: a hop requests credentials with 407.
     let of_origin = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND);
     if !info.hop || info.genuine || status.as_u16() < 400 || of_origin {
         return None;

@@ -30,7 +30,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 /// The same on a connection that was idle before and may be dead.
 const IDLE_RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Everything needed to request a range.
+/// What a range request needs.
 pub(crate) struct RangeRequests {
     forwarder: Arc<Forwarder>,
     dial: BackgroundDial,

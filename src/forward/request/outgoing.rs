@@ -34,7 +34,7 @@ use crate::{
 pub(crate) struct OutgoingRequest {
     pub(crate) head: Parts,
     pub(crate) transfer: TransferHandle,
-    /// The body, until it is handed over; then its state.
+    /// The body, until a connection takes it.
     pub(crate) body: Option<RequestBody>,
     pub(crate) notes: Arc<RequestNotes>,
     pub(crate) bodiless: bool,
@@ -141,7 +141,7 @@ impl OutgoingRequest {
         }
     }
 
-    /// Its state, for the decision to repeat it.
+    /// The state that decides whether it may be repeated.
     pub(crate) fn state(&self) -> RequestState {
         RequestState {
             harmless: self.head.method.is_idempotent() || self.is_read_only(),
@@ -152,12 +152,12 @@ impl OutgoingRequest {
         }
     }
 
-    /// True where the whole body is here and only the response is of interest: nothing has to be read from the client while it is sent.
+    /// True where nothing has to be read from the client while it is sent: the whole body is in memory.
     pub(crate) fn is_in_memory(&self) -> bool {
         (self.bodiless || self.held.is_some()) && self.upgrade.is_none()
     }
 
-    /// Decided before the body is read.
+    /// True for a request that is read-only, or may prove to be once its body is read.
     fn may_be_read_only(&self) -> bool {
         is_read_only(&self.head) || may_be_push_probe(&self.head)
     }
@@ -176,7 +176,8 @@ impl OutgoingRequest {
         }
     }
 
-    /// Whether it may use an idle connection. A large PUT may lose one that dies at that moment; its client sends it again.
+    /// The kind of connection it may use. A large PUT may fail on an idle connection that dies at that moment; its client then sends it
+    /// again.
     pub(crate) fn connection_kind(&self) -> ConnectionKind {
         let sent = RequestState {
             returned: false,

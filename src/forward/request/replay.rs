@@ -30,7 +30,7 @@ use crate::{
 ///
 /// Only where a repetition is harmless (RFC 9110, section 9.2.2: PUT replaces), the client declared the length, and the route permits it.
 /// A small body of another method is recorded where HTTP/2 is offered: it is sent again only where the origin states that it did not process
-/// the request (RFC 9113, section 8.7). git's receive-pack may have acted on what it received otherwise.
+/// the request (RFC 9113, section 8.7). Otherwise the origin may have acted on a part of it, as git's receive-pack does.
 pub(crate) fn may_replay(head: &Parts, route: &Route) -> bool {
     let length = headers::text(&head.headers, &CONTENT_LENGTH);
     let length = length.and_then(|length| length.parse::<u64>().ok());

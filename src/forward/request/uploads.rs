@@ -141,7 +141,7 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
-    /// The same as `Uploads::place`, without a transfer.
+    /// Like [`UploadPlaces::place`], without a transfer.
     fn take(places: &Arc<Permits>) -> Option<Permit> {
         let permit = Arc::clone(&places.free).try_acquire_owned().ok()?;
         Some(Permit {

@@ -62,7 +62,7 @@ impl BatchSource {
     }
 }
 
-/// The first object, with its header fields and a long signature, fits in here.
+/// The most bytes scanned: the first object fits, with its header fields and a long signature.
 const MAX_SCANNED: usize = 16 * 1024;
 
 /// The beginning of a response.

@@ -1,4 +1,4 @@
-//! Protects the credentials for a hop that carries plain HTTP: where its response quotes them, the client gets stars.
+//! Masks the credentials for a hop that carries plain HTTP where its response quotes them.
 //!
 //! Error pages, and pages that show the request, quote header fields. A response does not show whether hop or origin wrote it.
 

@@ -39,7 +39,7 @@ pub(crate) struct OriginStream {
     pub absolute_form: Option<AbsoluteForm>,
     /// True where the data is certainly the origin's: inside TLS with a certificate that no hop can have made.
     pub genuine: bool,
-    /// Through a hop, until the target itself has answered.
+    /// Counts the request in the loop detection until the target itself has answered; only through a hop.
     pub waiting: Option<PendingRequest>,
 }
 
@@ -55,7 +55,7 @@ impl UpstreamDial<'_> {
 }
 
 impl OriginStream {
-    /// The target itself has answered, so requests for it do not wait in a loop.
+    /// Records that the target itself has answered: requests for it through this hop do not loop.
     pub(crate) fn note_target_reached(&mut self) {
         if let Some(waiting) = self.waiting.take() {
             waiting.note_response();

@@ -12,7 +12,7 @@ use crate::{
     net::dial::trail::{EMPTY_TRAIL, Trail},
 };
 
-/// How a probe dials.
+/// The purpose of a dial, and whether the address must be public.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probing {
     pub(crate) purpose: StreamUse,

@@ -120,7 +120,7 @@ impl Destination {
         }
     }
 
-    /// Removes what would send the client's credentials to the mirror after all from its response.
+    /// Removes the fields of a mirror's response that would make the client send its credentials to it.
     pub(crate) fn strip_response(&self, headers: &mut HeaderMap) {
         if self.withholds() {
             withhold::strip_response(headers, &self.own_hosts());
@@ -145,7 +145,7 @@ pub(crate) enum UpstreamNeeds {
 }
 
 impl UpstreamNeeds {
-    /// From the request and what it would disclose. Not evaluated for a route whose upstreams may all see everything.
+    /// The needs of a request, from what it would disclose; `Any` where all upstreams of the route may see everything.
     pub(crate) fn of(outgoing: &OutgoingRequest, route: &Route) -> Self {
         if route.upstreams.iter().all(|upstream| !withholds(upstream)) {
             return Self::Any;

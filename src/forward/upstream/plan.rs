@@ -40,7 +40,7 @@ pub(crate) struct UpstreamPlan {
     dead: bool,
     needs: UpstreamNeeds,
     probing: Probing,
-    /// Where the client's CONNECT has been.
+    /// The trail of the client's CONNECT.
     trail: Trail,
     /// Permission to try the open circuit of the first upstream.
     trial: Option<circuit::Trial>,
@@ -94,7 +94,7 @@ impl UpstreamPlan {
         }
     }
 
-    /// Sets where the client's CONNECT has been; a tunnel's hops receive it.
+    /// Sets the trail of the client's CONNECT, which a tunnel's hops receive.
     pub(crate) fn pass_trail(&mut self, trail: Trail) {
         self.trail = trail;
     }

@@ -171,7 +171,7 @@ impl Pool {
         }
     }
 
-    /// The same, among those bound to `client`.
+    /// Like [`Pool::take`], among the connections bound to `client`.
     pub(crate) async fn take_bound(&self, key: &Key, client: ConnId) -> Option<Lease> {
         if !self.0.any_bound.load(Ordering::Relaxed) {
             return None;

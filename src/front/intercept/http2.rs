@@ -30,7 +30,7 @@ pub(super) fn builder(tasks: Tasks, max_head: usize) -> http2::Builder<Tasks> {
     builder
 }
 
-/// Completes where no request `asked` within `head_timeout`.
+/// Completes where no request arrives within `head_timeout`.
 pub(super) async fn first_request_overdue(head_timeout: Duration, request_seen: &AtomicBool) {
     tokio::time::sleep(head_timeout).await;
     if request_seen.load(Ordering::Relaxed) {

@@ -29,10 +29,10 @@ pub(crate) struct DialRequest<'a> {
     pub progress: &'a (dyn Fn(Stage) + Send + Sync),
     /// Makes the TLS handshake with an https hop.
     pub connector: &'a Connector,
-    /// Where set, a name that gitferry resolves must not lead into a private network; these networks of fake addresses do not count as
-    /// private.
+    /// Where set, a name that gitferry resolves must not have a private address; these networks of fake addresses do not count as private.
     pub public_only: Option<&'a [FakeNetwork]>,
-    /// Where the client's own CONNECT has been. A hop gets it too: otherwise a loop through two daemons would never show its own name.
+    /// The trail of the client's own CONNECT, which the hop gets too. Without it, a loop through two daemons would never contain this
+    /// daemon's name.
     pub trail: &'a Trail,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct DialledConnection {
     pub peer: SocketAddr,
     /// Where set, requests must be written in absolute form (RFC 9112, section 3.2.2).
     pub absolute_form: Option<AbsoluteForm>,
-    /// Through a hop, until the target has answered.
+    /// Counts the request in the loop detection until the target has answered; only through a hop.
     pub waiting: Option<PendingRequest>,
 }
 

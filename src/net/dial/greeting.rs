@@ -55,13 +55,13 @@ impl Greeting {
         self.target_named = !granted.contains(target);
     }
 
-    /// The same for a hop without any history.
+    /// Like [`Greeting::name_target`], for a hop that has granted nothing before.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn name_any_target(&mut self) {
         self.target_named = true;
     }
 
-    /// The same, with the secrets that are sent to the hop and may be quoted.
+    /// Adds secrets that are sent to the hop, whose responses may quote them.
     pub(super) fn with_secrets(mut self, secrets: impl IntoIterator<Item = String>) -> Self {
         self.secrets.extend(secrets);
         self.secrets.retain(|secret| !secret.is_empty());
@@ -114,7 +114,7 @@ impl Greeting {
         Fault::new(Leg::Hop, stage, kind).peer(self.peer)
     }
 
-    /// The bytes that came instead of a response, in printable form.
+    /// The fault of bytes that are no response, with their beginning in printable form.
     pub(super) fn bad_response(&self) -> Fault {
         self.fault(FaultKind::BadAnswer)
             .detail(describe(&self.received, |text| self.mask(text)))

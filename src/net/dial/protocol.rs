@@ -103,11 +103,11 @@ async fn detect(hop: &Hop, attempt: &DialRequest<'_>, own: OwnProtocol) -> Optio
     None
 }
 
-/// Whether the protocol of the hop's `url` is probed first.
+/// Whether the protocol of the hop's own `url` is probed first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OwnProtocol {
     Probe,
-    /// No: it has just been silent to that.
+    /// The hop has just been silent to it.
     Skip,
 }
 

@@ -1,4 +1,4 @@
-//! Where a request has been: distinguishes a request that has looped from one of another client.
+//! The trail of a request, the proxies that it has passed: distinguishes a request that has looped from one of another client.
 //!
 //! `Via` does it in the first round (RFC 9110, section 7.6.3). A hop with `via = false` gets a field of gitferry's own instead, which
 //! proxies do not refuse: every daemon in a chain adds a mark that only it recognises. A mark is a new random number and its keyed hash, so
@@ -45,7 +45,7 @@ impl Trail {
         }
     }
 
-    /// The lines of a CONNECT for the next hop: with `via` they contain gitferry's name, without a mark.
+    /// The header lines of a CONNECT to the next hop: with `via` they have gitferry's name, without it a mark.
     pub(super) fn lines(&self, via: bool) -> String {
         let text = |value: &Option<HeaderValue>| {
             let text = value.as_ref().and_then(|value| value.to_str().ok());
@@ -101,7 +101,7 @@ pub(crate) fn replace_via_by_mark(headers: &mut HeaderMap) {
     }
 }
 
-/// The other gitferry daemons that `via` names; this one has its mark.
+/// The other gitferry daemons that `via` names. This daemon adds a mark instead of its name.
 fn names(via: &str) -> String {
     let names = via
         .split(',')

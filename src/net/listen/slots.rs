@@ -27,11 +27,12 @@ use crate::{io::TcpMonitor, model::access::SocketOwner};
 /// Connections whose first request has not been read that are accepted in any case: enough for `gitferry status` and a status page beside
 /// other clients.
 pub(crate) const MIN_UNREAD: usize = 16;
-/// The most of them, as many as the kernel queues: a flood of silent connections delays a client by [`MIN_AGE_UNREAD`], not by the whole queue.
+/// The most such connections, as many as the kernel queues: a flood of silent connections delays a client by [`MIN_AGE_UNREAD`], not by the
+/// whole queue.
 pub(crate) const MAX_UNREAD: usize = 1024;
-/// Requests that may wait for a slot.
+/// The most requests that wait for a slot.
 pub(crate) const MAX_WAITING: usize = 128;
-/// Those of one holder: the others may wait too.
+/// The most of one holder, so that others may wait too.
 const MAX_WAITING_OF_HOLDER: usize = MAX_WAITING / 2;
 /// How long a connection must be idle before it is closed for a waiting request.
 const MIN_IDLE: Duration = Duration::from_secs(10);
@@ -50,7 +51,7 @@ pub(crate) struct SlotLimits {
 }
 
 impl SlotLimits {
-    /// Of `slots`, with the fewest connections beside them.
+    /// With [`MIN_UNREAD`] connections without a request.
     #[cfg(test)]
     pub(crate) fn new(slots: usize) -> Self {
         Self {
@@ -59,8 +60,8 @@ impl SlotLimits {
         }
     }
 
-    /// What `asked` slots become with this many free descriptors: a slot takes two, one for the client and one for its upstream. Half of the
-    /// rest is for connections without a request; idle connections to origins need the other half.
+    /// The limits for `asked` slots with this many free descriptors. A slot takes two, one for the client and one for its upstream. Half of
+    /// the rest is for connections without a request; idle connections to origins need the other half.
     pub(crate) fn within(asked: usize, descriptors: usize) -> Self {
         let for_slots = descriptors.saturating_sub(MIN_UNREAD + MAX_WAITING) / 2;
         let slots = for_slots.clamp(1, asked.max(1));

@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio_util::bytes::Bytes;
 
-/// A body above this size counts as large.
+/// The largest body that needs no place.
 const MAX_SMALL: u64 = 64 * 1024;
 
 /// The reason where no place became free.
@@ -24,7 +24,7 @@ const NO_PLACE: &str = "too many large bodies are being rewritten";
 /// How long a body that holds a place may be silent.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The whole body with its place; or the reason why not, and a body that still returns every byte and error.
+/// Reads the whole body and returns it with its place. Fails with the reason, and with a body that still returns every byte and error.
 pub(crate) async fn buffer_body(
     body: ResponseBody,
     coding: Coding,

@@ -9,7 +9,7 @@ use crate::model::segments::{NextBytes, SMALLEST};
 
 /// How long a range that the client does not wait for may be silent.
 const SILENCE_LIMIT: Duration = Duration::from_secs(15);
-/// Failed fetches in a row for which the client waited, before ranges are given up.
+/// The number of failed fetches in a row for which the client waited, at which ranges are given up.
 const MAX_WASTED: u32 = 2;
 
 impl Segmented {

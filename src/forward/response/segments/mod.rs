@@ -62,7 +62,7 @@ pub(crate) struct Segmented {
     first_waits: Option<Instant>,
     /// When it was last read while ranges deliver.
     first_read: Instant,
-    /// Ranges were given up because they stood still.
+    /// True where ranges were given up because they stalled.
     stalled: bool,
     memory: Reservation,
     limits: Arc<DownloadLimits>,

@@ -1,4 +1,4 @@
-//! What an exchange reports at its end: how its upstreams worked to the circuits, and to the transfer that small segments helped.
+//! What an exchange reports at its end: to the circuits how its upstreams worked, to the transfer whether small segments helped.
 
 use super::UpstreamPlan;
 use crate::model::{attempts::Lesson, health::Success, segment_size::SMALL_SEGMENT};

@@ -27,7 +27,7 @@ pub(super) struct PoolState {
     pub(super) closed: AtomicBool,
 }
 
-/// Every request does three look-ups in it; it has few entries.
+/// A `BTreeMap`, because it has few entries and every request does three look-ups.
 pub(super) type PoolEntries = BTreeMap<Arc<Key>, PoolEntry>;
 
 /// A spare connection that is being opened.

@@ -7,13 +7,13 @@ use tokio::time::Instant;
 use super::{Connection, EVICTION_INTERVAL, SlotHolder, SlotPhase, SlotTable};
 use crate::model::unit::millis;
 
-/// The shortest time between two lines of the log: a flood of connections does not become one of lines.
+/// The shortest time between two lines of the log, so that a flood of connections does not flood the log.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// When connections were last closed for others, and what the log does not know of yet.
+/// When connections were last closed for others, and how many closed ones the log has not reported.
 #[derive(Debug, Default)]
 pub(super) struct EvictionReport {
-    /// The last look, by the phase of the connections.
+    /// The last check, by the phase of the connections.
     last: HashMap<SlotPhase, Instant>,
     reported: Option<Instant>,
     /// Closed since the log last reported any.
@@ -47,7 +47,7 @@ impl SlotTable {
             }
         }
         idle.sort_by_key(|connection| connection.idle_since);
-        // Each one that is closed makes its holder smaller, and another one the largest.
+        // Closing a connection makes its holder smaller, so another holder may become the largest.
         let mut ranked: Vec<_> = idle
             .into_iter()
             .map(|connection| {
@@ -106,8 +106,8 @@ impl EvictionReport {
 }
 
 impl Connection {
-    /// Bytes and requests end the idle time of a connection with a slot. Without one it is idle from the beginning: a head that drips is no
-    /// request, and who asks for `/-/` again and again also keeps others out.
+    /// Bytes and requests end the idle time of a connection with a slot. One without a slot counts as idle from its start: an incomplete
+    /// head is no request, and a client that only requests `/-/` keeps others out too.
     fn update(&mut self, now: Instant) {
         let bytes = self.socket.tcp().map_or(0, |tcp| {
             tcp.bytes_read().saturating_add(tcp.bytes_written())
