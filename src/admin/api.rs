@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_or_a_time_of_the_log_says_since_when() {
+    fn since_is_a_time_span_or_a_time_of_the_log() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         for (text, seconds) in [
             ("90s", 999_910),

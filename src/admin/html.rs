@@ -234,7 +234,7 @@ mod tests {
     use crate::{admin::verdict::verdict, track::Survey};
 
     #[test]
-    fn what_came_from_outside_is_escaped() {
+    fn external_text_is_escaped() {
         let view = Overview {
             api: 1,
             now: String::new(),

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_counts_until_its_host_works_again_and_a_client_that_went_away_never() {
+    fn a_failure_counts_until_its_host_succeeds_and_a_clients_fault_never() {
         let reset = "origin/handshaking/reset";
         assert_eq!(of(&[]).level, HealthLevel::Healthy);
         let verdict = of(&[at(3, "b", "answered"), at(2, "a", reset), at(1, "a", reset)]);

@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_nonce_is_known_for_a_minute_and_no_other_is() {
+    fn a_nonce_is_valid_for_a_minute_and_unissued_ones_never() {
         let nonces = Nonces::default();
         let now = Instant::now();
         let nonce = nonces.issue(now).unwrap();
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_nonce_is_forgotten_first() {
+    fn the_oldest_nonce_is_removed_beyond_the_limit() {
         let nonces = Nonces::default();
         let now = Instant::now();
         let first = nonces.issue(now).unwrap();

@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_field_but_the_harmless_ones_may_be_a_credential() {
+    fn fields_outside_the_harmless_list_may_be_credentials() {
         assert!(HARMLESS.is_sorted());
         for name in ["authorization", "cookie", "private-token", "x-api-key", "x"] {
             assert!(may_be_credential(&HeaderName::from_static(name)), "{name}");

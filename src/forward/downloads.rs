@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_than_eight_connections_go_to_one_host_and_a_download_itself_always_may() {
+    fn segments_stop_at_eight_connections_to_a_host_and_downloads_do_not() {
         let limits = Arc::<DownloadLimits>::default();
         let host = Target::parse("storage.test:443", None).unwrap();
         let other = Target::parse("other.test:443", None).unwrap();
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_all_downloads_is_one() {
+    fn downloads_share_one_memory_limit() {
         let limits = Arc::<DownloadLimits>::default();
         limits.set(100);
         let (mut one, mut two) = (limits.reservation(), limits.reservation());

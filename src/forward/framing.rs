@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_chunked_or_not_coded_at_all() {
+    fn a_request_with_a_transfer_coding_other_than_chunked_is_refused() {
         for values in [&[][..], &["chunked"], &[" Chunked "], &["chunked,"]] {
             let headers = fields(TRANSFER_ENCODING, values);
             assert_eq!(request_objection(&headers), None, "{values:?}");
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_without_length_and_chunks_ends_with_its_connection() {
+    fn a_response_without_length_or_chunks_is_close_delimited() {
         for (values, ends) in [
             (&[][..], true),
             (&["identity"], true),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_is_chunked_last_and_nothing_else() {
+    fn a_response_with_a_transfer_coding_other_than_chunked_is_refused() {
         for values in [
             &[][..],
             &["chunked"],
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_lengths_become_one_and_others_are_refused() {
+    fn equal_lengths_are_merged_and_differing_or_malformed_ones_refused() {
         for (values, one) in [
             (&["5"][..], "5"),
             (&["5", "5"], "5"),

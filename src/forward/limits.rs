@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_free_again_when_the_client_has_the_last_byte_and_not_before() {
+    fn a_place_is_released_with_the_last_of_its_bytes() {
         let places = Arc::new(Semaphore::new(1));
         let place = Arc::clone(&places).try_acquire_owned().ok();
         let mut kept = hold_place(Bytes::from_static(b"a rewritten batch"), place);

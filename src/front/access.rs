@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_in_a_path_are_its_first_segment() {
+    fn credentials_in_a_path_are_its_first_segment_with_a_colon() {
         for (uri, pair, rest) in [
             ("/me:secret/hf.co/x?y", "me:secret", "/hf.co/x?y"),
             ("/me%3Ase%2fcret%25/hf.co", "me:se/cret%", "/hf.co"),

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_head_that_begins_late_has_its_own_time() {
+    async fn head_timeout_starts_with_the_first_byte_of_a_head() {
         let (timer, line) = timer();
         let clock = Clock(timer);
         clock.sleep(Duration::ZERO).await;

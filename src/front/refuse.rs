@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_of_a_path_has_no_user_info() {
+    fn a_shown_path_has_no_user_info() {
         for (path, expected) in [
             ("/me:secret@hf.co/x", "/***@hf.co/x"),
             ("/me%3Asecret%40hf.co/x", "/***%40hf.co/x"),

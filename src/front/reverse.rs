@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_segment_is_the_target_and_the_rest_is_kept_to_the_byte() {
+    fn the_first_segment_is_the_target_and_the_rest_is_unchanged() {
         for (uri, origin, path) in [
             (
                 "/hf.co/user/repo.git/info/refs?service=git-upload-pack",

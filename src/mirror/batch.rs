@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fields_of_an_action_are_for_its_own_url_whatever_else_the_response_has() {
+    fn each_action_has_its_own_urls_and_fields() {
         let action = |url: &str, fields: &[(&str, &str)]| LfsAction {
             urls: vec![url.to_owned()],
             fields: fields

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_says_how_a_body_is_coded() {
+    fn the_coding_follows_from_content_encoding() {
         for (values, coding) in [
             (&[][..], Coding::Identity),
             (&["identity"], Coding::Identity),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn each_coding_gives_its_text_back() {
+    fn each_coding_is_decoded() {
         let two = [
             packed!(GzEncoder, &TEXT[..5]),
             packed!(GzEncoder, &TEXT[5..]),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_not_decompressed_to_its_end() {
+    fn a_body_beyond_the_limit_is_not_decompressed_further() {
         // A thousand times smaller than what it stands for.
         let bomb = packed!(GzEncoder, &vec![b' '; 64 * 1024 * 1024]);
         assert!(bomb.len() < 128 * 1024);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn no_damage_panics_or_passes_for_the_whole() {
+    fn a_truncated_body_fails_and_a_damaged_one_does_not_panic() {
         let whole = packed!(GzEncoder, TEXT);
         for length in 0..whole.len() {
             let cut = Coding::Gzip.decode(&whole[..length], 1000);

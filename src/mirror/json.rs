@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn only_strings_at_the_places_change_and_no_other_byte() {
+    fn only_strings_at_the_paths_change() {
         let text = "{ \"url\" :\t\"https://a\", \"n\": 1.10e400, \"n\": 1.10e400,\r\n \"objects\": [ {\"up\": {\"href\": \
                     \"https:\\/\\/b\", \"url\": \"https://kept\"}, \"href\": \"https://kept\"}, \"https://kept\" ],\
                     \"parts\": {\"1\": \"https://c\", \"00002\": \"https://d\", \"1a\": \"https://kept\"},\
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_without_such_strings_is_the_same() {
+    fn a_document_without_such_strings_is_unchanged() {
         for text in [
             "null",
             "\"https://a\"",
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_says_why() {
+    fn a_document_that_is_not_json_fails_with_the_reason() {
         let deep = "[".repeat(MAX_DEPTH + 1) + &"]".repeat(MAX_DEPTH + 1);
         let cases: [(&[u8], NotJson); 7] = [
             (b"", NotJson::Syntax),

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn every_scheme_host_and_port_has_a_segment_of_its_own() {
+    fn every_scheme_host_and_port_has_its_own_segment() {
         for (url, segment) in [
             ("https://hf.co/a?b=c#d", "hf.co/a?b=c#d"),
             ("https://hf.co", "hf.co"),
@@ -198,13 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn user_info_of_a_url_stays_with_it() {
+    fn user_info_of_a_url_is_kept() {
         let mapped = map("https://me:pass@hf.co/x");
         assert_eq!(mapped, "http://me:pass@127.0.0.1:4483/hf.co/x");
     }
 
     #[test]
-    fn a_segment_is_read_as_it_was_written() {
+    fn a_segment_is_parsed_to_the_origin_it_was_made_from() {
         for host in ["hf.co", "http", "https", "127.0.0.1", "[::1]", "a_b.test"] {
             for port in [1, 80, 443, 8080, 65535] {
                 for scheme in [Scheme::Http, Scheme::Https] {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_to_another_host_comes_back_under_another_name_of_the_daemon() {
+    fn the_daemons_other_name_is_localhost_or_127_0_0_1() {
         for (host, other_origin) in [
             ("127.0.0.1:4483", "http://localhost:4483"),
             ("localhost:4483", "http://127.0.0.1:4483"),

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_taken_apart_and_its_rest_is_kept_to_the_byte() {
+    fn a_url_is_split_and_its_rest_is_unchanged() {
         for (text, scheme, target, rest) in [
             ("https://hf.co", Scheme::Https, "hf.co:443", ""),
             ("HTTPS://HF.co:443/", Scheme::Https, "hf.co:443", "/"),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_resolved_and_what_is_none_stays() {
+    fn percent_escapes_are_decoded_and_invalid_ones_kept() {
         for (text, decoded) in [
             ("hf%5Fx%2", "hf_x%2"),
             ("%", "%"),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_of_a_host_is_left_alone() {
+    fn references_without_a_parsable_host_are_distinguished() {
         for text in [
             "",
             "relative/path",
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn user_info_belongs_to_its_host() {
+    fn user_info_is_split_from_the_authority() {
         for (text, user, host) in [
             ("https://me:secret@hf.co/x@y", "me:secret", "hf.co"),
             ("https://a@b@hf.co/x", "a@b", "hf.co"),
@@ -247,13 +247,13 @@ mod tests {
     }
 
     #[test]
-    fn a_url_in_raw_bytes_is_escaped_and_nothing_else_changes() {
+    fn raw_bytes_are_percent_encoded() {
         assert_eq!(percent_encoded("/\u{e4}%20 b".as_bytes()), "/%C3%A4%20 b");
         assert_eq!(percent_encoded(b"/\xe4?\xff"), "/%E4?%FF");
     }
 
     #[test]
-    fn a_path_is_what_clients_make_of_it_and_else_the_same_to_the_byte() {
+    fn dot_segments_are_resolved_and_other_paths_unchanged() {
         for (rest, expected) in [
             ("", ""),
             ("?a=/../b", "?a=/../b"),
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_reference_begins_at_the_directory_that_was_asked() {
+    fn a_relative_reference_is_resolved_against_the_requested_directory() {
         for (text, relative) in [
             ("x", true),
             ("../b.test/x:y", true),

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn root_is_in_its_own_group_and_an_unknown_user_in_none() {
+    async fn groups_of_root_are_found_and_an_unknown_user_is_an_error() {
         let known = Groups::default();
         assert!(known.of(0).await.unwrap().contains(&0));
         assert!(known.of(12_345).await.is_err());

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_only_a_pattern_allows_is_refused_at_a_private_address() {
+    fn private_addresses_are_removed_except_fake_networks() {
         let target = Target::parse("x.cdn.test:443", None).unwrap();
         let at = |ips: &[&str]| -> Vec<SocketAddr> {
             let ips = ips.iter().map(|ip| ip.parse().unwrap());
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_families_take_turns_and_no_address_comes_twice() {
+    fn families_alternate_and_duplicates_are_removed() {
         let six_first = ["2001:db8::1", "2001:db8::2", "192.0.2.1", "2001:db8::1"];
         assert_eq!(
             lookup("hf.co:443", &six_first, &[]).unwrap(),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn overrides_answer_before_the_resolver_and_in_their_own_order() {
+    fn overrides_precede_the_resolver_in_their_order() {
         let overrides = [
             Override {
                 ip: "127.0.0.2".parse().unwrap(),
@@ -254,14 +254,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_resolver_said_has_no_prefix_of_the_library() {
+    fn a_resolver_error_has_no_prefix_of_the_library() {
         let error = ("nowhere.invalid", 0).to_socket_addrs().unwrap_err();
         let text = without_library_prefix(error).to_string();
         assert!(!text.contains("lookup") && !text.is_empty(), "{text}");
     }
 
     #[tokio::test]
-    async fn the_system_knows_localhost() {
+    async fn localhost_resolves_to_loopback() {
         let found = look_up("localhost").await.unwrap();
         assert!(found.iter().all(IpAddr::is_loopback), "{found:?}");
         assert!(!found.is_empty());

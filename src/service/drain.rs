@@ -65,7 +65,7 @@ mod tests {
 
     /// No sockets are involved, so the paused clock is safe.
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_ends_within_the_grace_is_not_cut() {
+    async fn a_task_that_ends_within_the_grace_period_is_not_ended() {
         let (tasks, shutdown) = world();
         let seen = shutdown.clone();
         tasks.spawn(async move {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_runs_after_the_grace_is_ended_and_counted() {
+    async fn tasks_that_run_after_the_grace_period_are_ended_and_counted() {
         let (tasks, shutdown) = world();
         for _ in 0..3 {
             let shutdown = shutdown.clone();
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_does_not_listen_holds_nobody_up_for_long() {
+    async fn a_task_that_ignores_shutdown_delays_draining_by_seconds() {
         let (tasks, shutdown) = world();
         tasks.spawn(std::future::pending());
         let began = tokio::time::Instant::now();
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_end_from_elsewhere_cuts_the_grace_short() {
+    async fn an_end_from_elsewhere_ends_the_grace_period() {
         let (tasks, shutdown) = world();
         let task = shutdown.clone();
         tasks.spawn(async move { task.ended().await });

@@ -114,7 +114,7 @@ mod tests {
 
     /// One test for all three: the process has one set of handlers, and sending before they are set would kill it.
     #[tokio::test]
-    async fn signals_of_the_process_are_handled_and_do_not_kill_it() {
+    async fn signals_of_the_process_request_stop_and_reload() {
         let mut signals = Signals::listen().unwrap();
         for (name, expected) in [
             ("-HUP", SignalRequest::Reload),

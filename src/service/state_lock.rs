@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_directory_has_one_owner_and_is_free_when_the_owner_has_ended() {
+    fn a_directory_has_one_owner_until_the_lock_is_dropped() {
         let directory = tempfile::tempdir().unwrap();
         let LockAttempt::Taken(first) = StateLock::attempt(directory.path()) else {
             panic!("a free directory cannot be locked");
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_cannot_be_locked_has_no_owner_and_is_used() {
+    fn a_directory_that_cannot_be_locked_is_used_without_a_lock() {
         let directory = tempfile::tempdir().unwrap();
         // As root a mode would not keep the file from being opened.
         fs::create_dir(directory.path().join(LOCK_FILE)).unwrap();

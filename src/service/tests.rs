@@ -41,7 +41,7 @@ impl NotifySocket {
 }
 
 #[tokio::test]
-async fn without_a_manager_nothing_is_said_and_nothing_fails() {
+async fn a_notifier_without_a_manager_starts_no_task() {
     let (tasks, shutdown) = (Tasks::default(), Shutdown::default());
     let notifier = Notifier::default();
     notifier.watchdog(&tasks, &shutdown);
@@ -52,7 +52,7 @@ async fn without_a_manager_nothing_is_said_and_nothing_fails() {
 }
 
 #[tokio::test]
-async fn a_status_of_two_lines_does_not_become_a_word_of_the_protocol() {
+async fn a_line_break_in_a_status_is_replaced() {
     let manager = NotifySocket::new();
     manager.notifier(None).ready("a\nSTOPPING=1");
     assert_eq!(manager.receive().await, "READY=1\nSTATUS=a STOPPING=1\n");
@@ -60,7 +60,7 @@ async fn a_status_of_two_lines_does_not_become_a_word_of_the_protocol() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn an_abstract_socket_is_reached() {
+async fn an_abstract_socket_receives_notifications() {
     use std::os::{linux::net::SocketAddrExt as _, unix::net::SocketAddr};
 
     let name = format!("gitferry-test-{}", std::process::id());
@@ -81,7 +81,7 @@ async fn a_named_socket_that_is_not_there_is_an_error() {
 }
 
 #[tokio::test]
-async fn signs_of_life_come_until_draining_begins() {
+async fn watchdog_notifications_are_sent_until_draining_begins() {
     let manager = NotifySocket::new();
     let (tasks, shutdown) = (Tasks::default(), Shutdown::default());
     let notifier = manager.notifier(Some(Duration::from_millis(20)));
@@ -96,7 +96,7 @@ async fn signs_of_life_come_until_draining_begins() {
 }
 
 #[tokio::test]
-async fn reloads_and_a_stop_are_notified_to_systemd_word_by_word() {
+async fn reloads_and_a_stop_are_notified_to_systemd() {
     let manager = NotifySocket::new();
     let notifier = manager.notifier(None);
     let (tasks, shutdown) = (Tasks::default(), Shutdown::default());
@@ -167,7 +167,7 @@ async fn reloads_and_a_stop_are_notified_to_systemd_word_by_word() {
 }
 
 #[tokio::test]
-async fn a_shutdown_begun_elsewhere_is_obeyed() {
+async fn a_shutdown_begun_elsewhere_ends_serving() {
     let (tasks, shutdown) = (Tasks::default(), Shutdown::default());
     let (_signal, mut signals) = Signals::channel();
     shutdown.drain();

@@ -132,7 +132,7 @@ mod tests {
     use crate::{forward::upstream::pool::tests::connection_info, net::dial::AbsoluteForm};
 
     #[tokio::test]
-    async fn what_only_an_origin_says_is_the_origins_although_it_is_a_squid() {
+    async fn a_401_or_404_with_a_squids_server_field_is_the_origins() {
         let intercepted = connection_info(true).await;
         for (status, by_hop) in [(401, false), (404, false), (403, true), (503, true)] {
             let response = Response::builder()
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_401_of_a_plain_hop_is_the_hops_and_that_of_an_origin_is_not() {
+    async fn a_401_of_tinyproxy_or_without_challenge_is_the_hops() {
         let mut info = connection_info(true).await;
         info.absolute_form = Some(AbsoluteForm {
             authorization: None,

@@ -8,7 +8,7 @@ fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
 }
 
 #[test]
-fn what_is_for_this_connection_alone_goes_no_further() {
+fn hop_by_hop_fields_are_removed() {
     let mut map = headers(&[
         ("connection", "keep-alive, X-Private"),
         ("keep-alive", "timeout=5"),
@@ -26,7 +26,7 @@ fn what_is_for_this_connection_alone_goes_no_further() {
 }
 
 #[test]
-fn what_a_trailer_must_not_say_goes_no_further() {
+fn trailers_for_framing_routing_and_credentials_are_removed() {
     let mut map = headers(&[
         ("connection", "x-private"),
         ("x-private", "1"),
@@ -53,7 +53,7 @@ fn an_upgrade_counts_only_where_connection_names_it() {
 }
 
 #[test]
-fn a_connection_field_cannot_take_the_framing_away() {
+fn connection_cannot_name_content_length_for_removal() {
     let mut map = headers(&[("connection", "content-length"), ("content-length", "5")]);
     strip_hop_by_hop(&mut map);
     assert_eq!(map["content-length"], "5");
@@ -89,7 +89,7 @@ fn retry_after_is_seconds_or_a_date() {
 }
 
 #[test]
-fn a_message_that_passed_here_is_known_again() {
+fn a_message_with_the_own_via_is_a_loop() {
     let mut map = headers(&[("via", "1.0 other, 1.1 proxy.example")]);
     assert!(!trail::is_loop(&map));
     add_via(&mut map, Version::HTTP_11);
@@ -97,7 +97,7 @@ fn a_message_that_passed_here_is_known_again() {
 }
 
 #[test]
-fn via_names_the_version_that_was_received() {
+fn via_has_the_version_of_the_received_message() {
     for (version, number) in [
         (Version::HTTP_10, "1.0 "),
         (Version::HTTP_11, "1.1 "),
@@ -110,7 +110,7 @@ fn via_names_the_version_that_was_received() {
 }
 
 #[test]
-fn an_empty_line_in_a_folded_challenge_leaves_one_space_and_a_string_its_own() {
+fn double_spaces_of_folded_challenges_are_collapsed_outside_strings() {
     let mut map = headers(&[
         (
             "www-authenticate",
@@ -127,7 +127,7 @@ fn an_empty_line_in_a_folded_challenge_leaves_one_space_and_a_string_its_own() {
 }
 
 #[test]
-fn nobody_else_speaks_in_gitferrys_name() {
+fn proxy_status_members_of_others_named_gitferry_are_removed() {
     let mut map = headers(&[
         ("proxy-status", "gitferry; error=dns_error"),
         (

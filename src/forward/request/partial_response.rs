@@ -181,7 +181,7 @@ mod tests {
     const WHOLE: [(&str, &str); 2] = [("etag", "\"v1\""), ("content-length", "1000")];
 
     #[test]
-    fn the_rest_of_a_whole_response_is_asked_for_by_its_validator() {
+    fn the_rest_is_requested_with_range_and_if_range() {
         let part = part(200, &WHOLE).unwrap();
         let mut request = headers(&[("accept", "*/*")]);
         part.request_rest(600, &mut request).unwrap();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_of_a_part_is_counted_from_where_the_part_began() {
+    fn the_rest_of_a_part_counts_from_the_parts_start() {
         let part = part(
             206,
             &[
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn only_exactly_the_rest_is_taken() {
+    fn only_the_requested_range_of_the_same_version_continues_a_response() {
         let part = part(200, &WHOLE).unwrap();
         let continued = |status: u16, list: &[(&'static str, &str)]| {
             part.is_continued_by(600, StatusCode::from_u16(status).unwrap(), &headers(list))
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_other_bytes_is_not_gone_on_with() {
+    fn a_response_without_strong_validator_and_length_is_not_resumable() {
         let length = ("content-length", "1000");
         for (status, list) in [
             (200, vec![length]),

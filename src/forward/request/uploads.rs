@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn places_that_are_taken_count_after_every_change_of_the_limit() {
+    fn taken_places_count_after_every_change_of_the_limit() {
         let mut random = fastrand::Rng::with_seed(5);
         let (mut limit, mut taken) = (3, Vec::new());
         let places = Arc::new(Permits::new(limit));

@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_host_of_a_response_that_is_not_the_api_is_the_storage() {
+    fn the_first_https_host_other_than_the_api_is_the_storage_host() {
         let api = Target::parse("hf.co", Some(443)).unwrap();
         let of = |text: &str| storage_host(text.as_bytes(), &api).map(|target| target.to_string());
         let verify = r#"{"objects":[{"actions":{"verify":{"href":"https://hf.co/v"},"upload":"#;
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_that_comes_byte_by_byte_is_looked_at_a_few_times() {
+    fn a_response_in_single_bytes_is_searched_a_few_times() {
         let mut seen = BodyStart::default();
         let scans = (0..2 * MAX_SCANNED).filter(|_| seen.add(b"\"")).count();
         assert!((5..30).contains(&scans), "{scans}");

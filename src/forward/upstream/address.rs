@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cookies_that_http_2_parted_are_one_field_again() {
+    fn cookie_fields_are_joined_for_http_1() {
         let mut headers = HeaderMap::new();
         for cookie in ["a=1", "b=2; c=3"] {
             headers.append(COOKIE, HeaderValue::from_static(cookie));

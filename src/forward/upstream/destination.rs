@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_sees_no_credentials_unless_the_config_says_so() {
+    fn a_mirror_gets_credentials_only_with_credentials_pass() {
         let withheld = sent_fields(Some(MirrorCredentials::Withhold));
         assert_eq!(withheld.len(), 2, "{withheld:?}");
         let passed = sent_fields(Some(MirrorCredentials::Pass));
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_is_asked_below_its_base_path() {
+    fn a_mirrors_base_path_precedes_the_path() {
         let uri: Uri = "/u/r?x=%2F".parse().unwrap();
         assert_eq!(
             to(Some(MirrorCredentials::Pass)).path(&uri),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_the_users_rights_goes_only_where_they_are_passed() {
+    fn needs_exclude_mirrors_that_do_not_meet_them() {
         let [site, withholds, passes] = [
             None,
             Some(MirrorCredentials::Withhold),
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_that_asks_for_what_is_withheld_has_a_fault_of_its_own() {
+    fn a_401_of_a_mirror_without_credentials_is_credentials_withheld() {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::UNAUTHORIZED;
         let uri = Uri::from_static("/");

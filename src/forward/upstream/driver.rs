@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_up_during_a_poll_makes_another_round_and_one_after_it_wakes_the_task() {
+    fn a_wake_up_during_a_poll_adds_a_round_and_a_later_one_wakes_the_task() {
         let counts = Arc::new(WakeCounter(AtomicUsize::new(0)));
         let task = Waker::from(Arc::clone(&counts));
         let (rounds, kept) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(None)));
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_is_never_done_lets_others_run() {
+    fn a_connection_that_always_wakes_itself_yields_to_other_tasks() {
         let counts = Arc::new(WakeCounter(AtomicUsize::new(0)));
         let task = Waker::from(Arc::clone(&counts));
         let mut driver = Driver::new(poll_fn(|cx| {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_is_over_and_what_waits_for_it_still_gets_its_value() {
+    fn a_value_is_returned_after_the_connection_is_over() {
         let mut driver = Driver::new(std::future::ready(()));
         driver.poll_idle();
         assert!(driver.is_over());

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn responses_that_move_are_no_flood_however_they_are_cut() {
+    fn fifty_interim_responses_per_stream_are_no_flood() {
         let mut frames = vec![frame(4, 0, 0, &[0; 36])];
         for stream in 0..120 {
             let stream = stream * 2 + 1;
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_server_may_send_an_interim_response_every_few_seconds_for_an_hour() {
+    fn one_interim_response_per_second_is_allowed_for_an_hour() {
         for (pace, most) in [(20, None), (1, None), (0, Some(50))] {
             let mut allowance = InterimAllowance::new(MAX_INTERIMS);
             let begun = Instant::now();
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn interim_responses_without_end_are_a_flood() {
+    fn more_than_fifty_interim_responses_at_once_are_a_flood() {
         let interims: Vec<_> = (0..52).map(|_| frame(HEADERS, 4, 1, b"102")).collect();
         for step in [1, 10, 4096] {
             assert_eq!(read(&interims, step), Some(TOO_MANY_INTERIMS));

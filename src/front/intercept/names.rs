@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_the_same_by_every_way_to_write_it() {
+    fn equivalent_names_match_and_others_do_not() {
         for (target, uri, host) in [
             ("hf.co:443", "/x", Some("hf.co")),
             ("hf.co:443", "/x", Some("HF.co.")),
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_of_a_wrong_name_has_no_user_info() {
+    fn a_shown_name_has_no_user_info() {
         assert_eq!(printable_name(b"me:secret@hf.co\n"), "hf.co?");
     }
 }

@@ -61,7 +61,7 @@ fn unserved(host: &str, url: Option<&str>) -> MappedUrl {
 }
 
 #[test]
-fn a_mirrors_urls_become_the_originals_and_others_stay() {
+fn a_mirrors_urls_become_the_originals_and_others_are_unchanged() {
     let at_base = mapping(
         Some(mirror(Scheme::Https, "hf-mirror.com:443", "/hub")),
         false,
@@ -107,7 +107,7 @@ fn a_mirrors_urls_become_the_originals_and_others_stay() {
 }
 
 #[test]
-fn on_the_reverse_front_every_served_host_comes_back_to_the_daemon() {
+fn on_the_reverse_front_urls_of_served_hosts_become_the_daemons() {
     let reverse = mapping(None, true);
     for (url, mapped) in [
         (
@@ -156,7 +156,7 @@ fn on_the_reverse_front_every_served_host_comes_back_to_the_daemon() {
 }
 
 #[test]
-fn a_url_without_scheme_has_that_of_the_responder_and_not_that_of_the_client() {
+fn a_url_without_scheme_gets_the_responders_scheme() {
     for (scheme, mapped) in [
         (Scheme::Http, to("http://cdn.test/x")),
         (Scheme::Https, MappedUrl::Unchanged),
@@ -172,7 +172,7 @@ fn a_url_without_scheme_has_that_of_the_responder_and_not_that_of_the_client() {
 }
 
 #[test]
-fn a_redirect_to_another_host_leaves_the_name_that_was_asked() {
+fn a_redirect_to_another_host_uses_the_daemons_other_name() {
     let reverse = mapping(None, true);
     assert_eq!(
         reverse.redirect("https://cdn.hf.co/x?Signature=y"),
@@ -187,7 +187,7 @@ fn a_redirect_to_another_host_leaves_the_name_that_was_asked() {
 /// A client resolves dot segments, and what is relative, before it asks this daemon: the first segment it then asks for must be the
 /// host's own.
 #[test]
-fn no_dot_segment_and_no_relative_reference_leaves_the_segment_of_its_host() {
+fn dot_segments_and_relative_references_stay_in_the_hosts_segment() {
     let reverse = mapping(None, true);
     for (location, mapped) in [
         ("../../../cdn.hf.co/x", "/huggingface.co/cdn.hf.co/x"),
@@ -221,7 +221,7 @@ fn no_dot_segment_and_no_relative_reference_leaves_the_segment_of_its_host() {
 }
 
 #[test]
-fn behind_a_secret_first_segment_every_url_begins_with_it() {
+fn every_url_begins_with_the_secret_first_segment() {
     let mut reverse = mapping(None, true);
     reverse.base = Some(ReverseBase::new("127.0.0.1:4483", "/me:secret"));
     for (mapped, expected) in [
@@ -246,7 +246,7 @@ fn behind_a_secret_first_segment_every_url_begins_with_it() {
 
 /// The Hub's client before 2.0 follows such a one only, and a later one with it.
 #[test]
-fn a_redirect_that_is_a_path_stays_one() {
+fn a_redirect_to_a_path_stays_a_path() {
     let reverse = mapping(None, true);
     assert_eq!(reverse.redirect("/x?y"), to("/huggingface.co/x?y"));
     assert_eq!(
@@ -259,7 +259,7 @@ fn a_redirect_that_is_a_path_stays_one() {
 }
 
 #[test]
-fn behind_the_reverse_front_a_mirror_is_mapped_twice() {
+fn on_the_reverse_front_a_mirrors_url_is_mapped_twice() {
     let both = mapping(
         Some(mirror(Scheme::Https, "hf-mirror.com:443", "/hub")),
         true,
@@ -318,7 +318,7 @@ fn no_spelling_of_a_url_reaches_another_hosts_segment() {
 }
 
 #[test]
-fn a_cookie_belongs_to_the_host_that_was_asked() {
+fn a_cookies_domain_path_and_secure_fit_the_requested_host() {
     use crate::mirror::fields::{Edit, cookie};
     let at_base = mapping(
         Some(mirror(Scheme::Https, "www.hf-mirror.com:443", "/hub")),
@@ -417,7 +417,7 @@ fn back(text: &str) -> String {
 }
 
 #[test]
-fn to_the_daemon_and_back_is_the_same_url_to_the_byte() {
+fn a_url_mapped_to_the_daemon_and_back_is_unchanged() {
     let mut random = fastrand::Rng::with_seed(3);
     let mut mapping = mapping(None, true);
     mapping.served = Arc::new(|_| true);
@@ -435,7 +435,7 @@ fn to_the_daemon_and_back_is_the_same_url_to_the_byte() {
 }
 
 #[test]
-fn to_a_mirror_and_back_is_the_same_url_to_the_byte() {
+fn a_url_mapped_to_a_mirror_and_back_is_unchanged() {
     let mut random = fastrand::Rng::with_seed(4);
     for _ in 0..20_000 {
         let (scheme, target, rest, text) = any_url(&mut random);
@@ -465,7 +465,7 @@ fn to_a_mirror_and_back_is_the_same_url_to_the_byte() {
 }
 
 #[test]
-fn no_text_makes_a_mapping_panic_or_a_url_of_a_host_that_is_not_served() {
+fn random_text_never_maps_to_a_host_that_is_not_served() {
     let mut random = fastrand::Rng::with_seed(5);
     let mapping = mapping(
         Some(mirror(Scheme::Https, "hf-mirror.com:443", "/hub")),

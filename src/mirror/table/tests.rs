@@ -42,7 +42,7 @@ fn links(links: &[&str]) -> Vec<CredentialOrigin> {
 }
 
 #[test]
-fn every_entry_has_a_code_of_its_own_and_fits_the_mask() {
+fn every_entry_has_its_own_code_and_fits_the_mask() {
     let mut codes: Vec<_> = REWRITES.iter().map(|rewrite| rewrite.code).collect();
     codes.sort_unstable();
     codes.dedup();
@@ -59,7 +59,7 @@ fn every_entry_has_a_code_of_its_own_and_fits_the_mask() {
 }
 
 #[test]
-fn a_batch_response_of_the_hub_stays_on_its_routes_and_keeps_everything_else() {
+fn the_urls_of_the_hubs_batch_response_are_mapped_and_nothing_else() {
     // As the Hub answers for a file above its limit: the completion URL is the href, the parts are numbered headers.
     let text = r#"{"transfer":"multipart","objects":[{"oid":"0a","size":6000000000000000001,"authenticated":true,
         "actions":{"upload":{"href":"https://huggingface.co/api/complete_multipart?uploadId=1&exp=1.50",
@@ -90,7 +90,7 @@ fn a_batch_response_of_the_hub_stays_on_its_routes_and_keeps_everything_else() {
 }
 
 #[test]
-fn a_batch_response_of_other_servers_is_understood_too() {
+fn the_urls_of_batch_responses_of_other_servers_are_mapped() {
     // GitHub: another host for downloads, `_links` of old. GitLab: relative root, other ports. Gitea on plain HTTP.
     let text = r#"{"objects":[
         {"actions":{"download":{"href":"https://github-cloud.githubusercontent.com/a?X-Amz-Signature=s"}}},
@@ -148,7 +148,7 @@ fn a_batch_response_of_other_servers_is_understood_too() {
 
 /// Go's `http.Redirect` escapes them, many other servers do not.
 #[test]
-fn a_redirect_in_raw_utf_8_or_with_user_info_stays_on_its_routes() {
+fn a_redirect_in_raw_utf_8_or_with_user_info_is_mapped() {
     for (location, expected) in [
         ("/\u{e4}?b=\u{f6}", "/huggingface.co/%C3%A4?b=%C3%B6"),
         (
@@ -174,7 +174,7 @@ fn a_redirect_in_raw_utf_8_or_with_user_info_stays_on_its_routes() {
 }
 
 #[test]
-fn xet_responses_stay_on_their_routes() {
+fn the_urls_of_xet_responses_are_mapped() {
     let (token, _) = body(
         "xet-token",
         r#"{"casUrl":"https://cas-server.xethub.hf.co","exp":1756489133,"accessToken":"ey"}"#,
@@ -208,7 +208,7 @@ fn xet_responses_stay_on_their_routes() {
 }
 
 #[test]
-fn a_body_is_looked_at_only_where_its_request_says_so() {
+fn the_rewrite_of_a_body_follows_from_its_request() {
     for (method, path, code) in [
         (
             Method::POST,
@@ -268,7 +268,7 @@ fn a_body_is_looked_at_only_where_its_request_says_so() {
 }
 
 #[test]
-fn json_is_what_the_content_type_says() {
+fn json_is_detected_by_the_content_type() {
     let typed = |value: &'static str| {
         is_json(&HeaderMap::from_iter([(
             CONTENT_TYPE,
@@ -283,7 +283,7 @@ fn json_is_what_the_content_type_says() {
 }
 
 #[test]
-fn every_field_of_a_response_is_mapped_and_others_stay() {
+fn every_field_of_the_table_is_mapped_and_others_are_unchanged() {
     let fields = [
         ("location", "https://cdn-lfs.hf.co/x?Signature=s"),
         ("content-location", "/x"),
@@ -351,7 +351,7 @@ fn every_field_of_a_response_is_mapped_and_others_stay() {
 }
 
 #[test]
-fn a_location_that_is_no_redirect_keeps_the_name_that_was_asked() {
+fn a_location_without_redirect_keeps_the_requested_name() {
     let mut headers = HeaderMap::from_iter([(
         LOCATION,
         HeaderValue::from_static("https://cdn-lfs.hf.co/x"),
@@ -362,7 +362,7 @@ fn a_location_that_is_no_redirect_keeps_the_name_that_was_asked() {
 
 /// Documents of every shape, with URLs at the places and elsewhere: only the strings that changed differ.
 #[test]
-fn rewriting_a_document_touches_no_byte_but_the_mapped_strings() {
+fn rewriting_a_random_document_changes_only_the_mapped_strings() {
     let mut random = fastrand::Rng::with_seed(6);
     let mapping = reverse();
     let rewrite = for_body(&Method::POST, "/objects/batch").unwrap();
@@ -435,7 +435,7 @@ fn any_document(random: &mut fastrand::Rng, depth: usize) -> String {
 }
 
 #[test]
-fn a_cookie_with_raw_bytes_belongs_to_its_host_too() {
+fn a_cookie_with_raw_bytes_is_mapped() {
     let mut headers = HeaderMap::new();
     let cookie = HeaderValue::from_bytes(b"a=\xc3\xa4; Path=/; Domain=huggingface.co").unwrap();
     headers.insert("set-cookie", cookie);

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_named_control_is_set_beyond_loopback_and_one_that_there_is_not_changes_nothing() {
+    async fn a_named_algorithm_is_set_beyond_loopback_and_an_unknown_one_changes_nothing() {
         let far: SocketAddr = "192.0.2.1:443".parse().unwrap();
         let (socket, near) = connected().await;
         let usual = of(&Tcp::new(socket));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_in_force_is_found_on_a_socket() {
+    fn the_algorithm_in_force_is_tested_on_a_socket() {
         assert_eq!(in_force("reno".parse().unwrap()).unwrap(), "reno");
         let error = in_force("no_such_control".parse().unwrap()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);

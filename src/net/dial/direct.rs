@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_several_errors_the_most_telling_is_kept_and_every_address_is_named() {
+    async fn of_several_errors_the_most_informative_is_kept_and_every_address_is_listed() {
         assert_eq!(
             fails(&[3, 1, 2]).await.to_string(),
             "origin/connecting/refused with 192.0.2.2:443 \

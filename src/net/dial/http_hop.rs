@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_request_names_the_target_twice_and_the_credentials_once() {
+    fn a_connect_request_has_target_host_via_and_credentials() {
         let credentials = Credentials {
             username: "me".into(),
             password: Secret::new("pass\r\nword"),
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hop_that_denies_via_gets_none() {
+    fn a_hop_with_via_false_gets_no_via() {
         let request =
             String::from_utf8(encode("hf.co:443", &hop(None, false), &EMPTY_TRAIL)).unwrap();
         assert!(!request.contains("Via:"), "{request}");

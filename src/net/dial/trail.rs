@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_comes_back_is_known_by_its_name_and_by_its_mark() {
+    fn a_loop_is_recognised_by_via_and_by_mark() {
         for via in [true, false] {
             let first = headers(&EMPTY_TRAIL.lines(via));
             assert!(is_loop(&first), "{first:?}");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_say_is_no_loop_and_no_two_marks_are_alike() {
+    fn foreign_fields_are_no_loop_and_marks_differ() {
         for line in [
             "via: 1.1 proxy.example, 1.0 other",
             "gitferry-trail: 00000000000000000000000000000000",

@@ -33,7 +33,7 @@ fn one(max_connections: usize, receive_buffer: Option<usize>) -> Acceptor {
 }
 
 #[tokio::test]
-async fn a_request_over_the_limit_waits_for_a_place_and_is_not_dropped() {
+async fn a_request_over_the_limit_waits_for_a_slot() {
     let acceptor = one(1, None);
     let _clients = (
         TcpStream::connect(acceptor.address()).await.unwrap(),
@@ -54,7 +54,7 @@ async fn a_request_over_the_limit_waits_for_a_place_and_is_not_dropped() {
 }
 
 #[tokio::test]
-async fn an_idle_listener_takes_no_place_from_a_busy_one() {
+async fn an_idle_listener_takes_no_slot_from_a_busy_one() {
     let acceptors = open(
         &listen(&[anywhere(), anywhere()], 1),
         None,
@@ -77,7 +77,7 @@ async fn an_idle_listener_takes_no_place_from_a_busy_one() {
 }
 
 #[tokio::test]
-async fn clients_get_the_clamped_buffer_and_no_delay() {
+async fn accepted_sockets_have_the_receive_buffer_nodelay_and_keepalive() {
     let acceptor = one(8, Some(32 * 1024));
     let _client = TcpStream::connect(acceptor.address()).await.unwrap();
     let client = timeout(DEADLINE, acceptor.accept()).await.unwrap();
@@ -89,7 +89,7 @@ async fn clients_get_the_clamped_buffer_and_no_delay() {
 }
 
 #[tokio::test]
-async fn an_address_in_use_is_named_with_what_to_do() {
+async fn an_address_in_use_is_reported_with_advice() {
     let first = one(1, None);
     let error = open(
         &listen(&[first.address()], 1),
@@ -118,7 +118,7 @@ async fn a_restart_does_not_wait_for_the_last_connections() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_out_of_descriptors_is_waited_for_without_spinning() {
+async fn accept_pauses_while_descriptors_are_missing() {
     // Real sockets are created before the clock matters; accepting is simulated from a list.
     let acceptor = one(8, None);
     let std_client = std::net::TcpStream::connect(acceptor.address()).unwrap();
@@ -140,7 +140,7 @@ async fn a_machine_out_of_descriptors_is_waited_for_without_spinning() {
 }
 
 #[test]
-fn a_socket_of_systemds_does_not_open_the_daemon_to_the_network() {
+fn a_systemd_socket_on_the_network_needs_credentials() {
     let bound = |address: &str| bind(&address.parse().unwrap()).unwrap();
     assert!(check_inherited(&bound("127.0.0.1:0"), false).is_ok());
     let open = bound("0.0.0.0:0");
@@ -165,7 +165,7 @@ fn credentials_in_the_config_are_not_in_an_error() {
 }
 
 #[tokio::test]
-async fn a_client_that_vanishes_is_noticed_and_a_small_response_is_sent_at_once() {
+async fn accepted_sockets_have_keepalive_intervals() {
     let acceptor = one(1, None);
     let _client = TcpStream::connect(acceptor.address()).await.unwrap();
     let accepted = timeout(DEADLINE, acceptor.accept()).await.unwrap();

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_read_where_it_is_about_the_very_connection() {
+    fn a_reply_counts_only_for_the_queried_connection() {
         for (local, remote) in [
             ("127.0.0.1:40000", "127.0.0.1:4483"),
             ("[::1]:40000", "[::1]:4483"),
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_kernels_is_its_own_and_a_cut_message_is_none() {
+    fn a_kernel_error_is_returned_and_a_truncated_message_is_an_error() {
         let (local, remote) = (address("127.0.0.1:40000"), address("127.0.0.1:4483"));
         let mut bytes = 36_u32.to_ne_bytes().to_vec();
         bytes.extend(NLMSG_ERROR.to_ne_bytes());

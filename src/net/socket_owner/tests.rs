@@ -21,7 +21,7 @@ fn owners() -> SocketOwners {
 }
 
 #[test]
-fn a_connection_of_this_process_belongs_to_its_user_over_both_families() {
+fn a_connection_of_this_process_belongs_to_its_user_over_ipv4_and_ipv6() {
     for loopback in [
         IpAddr::from(Ipv4Addr::LOCALHOST),
         Ipv6Addr::LOCALHOST.into(),
@@ -51,7 +51,7 @@ fn stranger(to: SocketAddr, script: &str) -> Option<Child> {
 }
 
 #[test]
-fn another_users_connection_is_theirs_also_when_only_their_half_is_closed() {
+fn another_users_connection_belongs_to_that_user() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let Some(mut child) = stranger(address, "read wait") else {
@@ -67,7 +67,7 @@ fn another_users_connection_is_theirs_also_when_only_their_half_is_closed() {
 }
 
 #[test]
-fn a_user_who_connects_sends_and_closes_does_not_pass_as_root() {
+fn a_closed_connection_of_a_user_does_not_count_as_root() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     for script in [
@@ -90,7 +90,7 @@ fn a_user_who_connects_sends_and_closes_does_not_pass_as_root() {
 }
 
 #[test]
-fn no_socket_at_all_has_no_owner() {
+fn a_missing_socket_has_no_owner() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));

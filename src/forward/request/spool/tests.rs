@@ -41,7 +41,7 @@ fn left(budget: &Budget) -> (u64, u64) {
 }
 
 #[tokio::test]
-async fn bytes_come_back_from_memory_and_file_from_every_place() {
+async fn recorded_bytes_are_returned_from_memory_and_file_at_any_offset() {
     let directory = tempfile::tempdir().unwrap();
     let budget = budget(directory.path(), 100_000, 10_000_000);
     let mut buffer = ReplayBuffer::new(Arc::clone(&budget));
@@ -71,7 +71,7 @@ async fn bytes_come_back_from_memory_and_file_from_every_place() {
 }
 
 #[tokio::test]
-async fn a_replay_buffer_over_the_budget_says_so_and_returns_its_share() {
+async fn a_replay_buffer_over_the_budget_fails_and_returns_its_share() {
     let directory = tempfile::tempdir().unwrap();
     let budget = budget(directory.path(), 10, 10);
     let mut buffer = ReplayBuffer::new(Arc::clone(&budget));
@@ -87,7 +87,7 @@ async fn a_replay_buffer_over_the_budget_says_so_and_returns_its_share() {
 }
 
 #[tokio::test]
-async fn a_spool_that_cannot_be_created_is_reported_and_costs_no_budget() {
+async fn a_spool_that_cannot_be_created_fails_and_takes_no_budget() {
     let budget = budget(Path::new("/proc/spool"), 0, 10);
     let mut buffer = ReplayBuffer::new(Arc::clone(&budget));
     assert!(matches!(
@@ -98,7 +98,7 @@ async fn a_spool_that_cannot_be_created_is_reported_and_costs_no_budget() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_reported_and_costs_no_budget() {
+async fn a_full_disk_fails_and_takes_no_budget() {
     let directory = tempfile::tempdir().unwrap();
     let budget = budget(directory.path(), 0, 1 << 20);
     let mut buffer = ReplayBuffer::new(Arc::clone(&budget));
@@ -120,7 +120,7 @@ async fn a_full_disk_is_reported_and_costs_no_budget() {
 }
 
 #[tokio::test]
-async fn a_reader_that_was_dropped_in_the_middle_takes_nothing_from_the_next() {
+async fn a_dropped_reader_does_not_affect_the_next_one() {
     let directory = tempfile::tempdir().unwrap();
     let mut buffer = ReplayBuffer::new(budget(directory.path(), 0, 1_000_000));
     for byte in 0..4 {
@@ -139,7 +139,7 @@ async fn a_reader_that_was_dropped_in_the_middle_takes_nothing_from_the_next() {
 
 /// hyper returns slices of the bytes that it read at once: a few bytes may be the only use of a large buffer.
 #[tokio::test]
-async fn a_few_bytes_do_not_keep_the_buffer_that_they_came_in() {
+async fn recorded_bytes_do_not_keep_the_buffer_they_arrived_in() {
     let directory = tempfile::tempdir().unwrap();
     let mut buffer = ReplayBuffer::new(budget(directory.path(), 100_000, 0));
     let received = Bytes::from(vec![7; 1 << 20]);
@@ -154,7 +154,7 @@ async fn a_few_bytes_do_not_keep_the_buffer_that_they_came_in() {
 }
 
 #[test]
-fn what_a_killed_daemon_left_is_removed_and_nothing_else() {
+fn a_sweep_removes_only_the_files_of_a_killed_daemon() {
     let state = tempfile::tempdir().unwrap();
     sweep(state.path());
     let spool = state.path().join(SPOOL_DIRECTORY);

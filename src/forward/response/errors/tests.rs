@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_asker_is_known_by_its_request() {
+fn the_error_format_follows_from_the_request() {
     let ask = |method: &str, path: &str, header: (&'static str, &'static str)| {
         let request = Request::builder()
             .method(method)
@@ -52,7 +52,7 @@ fn the_asker_is_known_by_its_request() {
 }
 
 #[test]
-fn the_capabilities_of_a_push_stand_behind_the_first_nul() {
+fn the_capabilities_of_a_push_follow_the_first_nul() {
     let line = b"003fold new refs/heads/main\0 report-status side-band-64k agent=x";
     assert_eq!(
         first_capabilities(line).unwrap(),
@@ -63,7 +63,7 @@ fn the_capabilities_of_a_push_stand_behind_the_first_nul() {
 }
 
 #[test]
-fn a_side_band_response_is_made_of_packets() {
+fn a_side_band_packet_has_length_band_and_text() {
     let mut packets = BytesMut::new();
     packet(&mut packets, 2, "no way\n");
     assert_eq!(&packets[..], b"000c\x02no way\n");

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_gets_a_byte_now_and_then_while_the_origin_sends() {
+    async fn one_held_byte_is_released_every_interval_while_the_origin_sends() {
         let mut held = HoldBuffer::new();
         let first = held.hold_last(Bytes::from_static(&[b'a'; 1000]), false);
         assert_eq!(first.len(), 1000 - MAX_HELD);

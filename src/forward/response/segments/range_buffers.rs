@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_comes_back_in_order_and_ranges_before_it_are_forgotten() {
+    fn a_range_is_returned_in_order_and_earlier_ranges_are_dropped() {
         let mut kept = RangeBuffers::default();
         let long: Vec<u8> = (0..200_000_u32).map(|at| at as u8).collect();
         kept.append(0, b"before");

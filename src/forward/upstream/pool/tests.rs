@@ -38,7 +38,7 @@ fn key(host: &str) -> Arc<Key> {
 }
 
 #[test]
-fn no_more_than_four_connections_are_opened_before_their_requests_come() {
+fn at_most_four_spare_connections_are_opened_at_once() {
     let pool = pool();
     let hosts = ["a.test", "b.test", "c.test", "d.test"];
     let mut opening: Vec<_> = hosts
@@ -52,7 +52,7 @@ fn no_more_than_four_connections_are_opened_before_their_requests_come() {
 }
 
 #[tokio::test]
-async fn a_spare_that_nobody_used_for_long_is_watched_like_a_reused_connection() {
+async fn an_old_spare_counts_as_a_reused_connection() {
     let info = connection_info(false).await;
     tokio::time::pause();
     let pool = pool();

@@ -10,7 +10,7 @@ fn head(method: &str, uri: &str) -> Parts {
 const DOWNLOAD: &[u8] = br#"{"operation":"download","objects":[]}"#;
 
 #[test]
-fn a_stranger_is_asked_for_nothing_but_public_data() {
+fn an_untrusted_mirror_gets_only_requests_for_public_data() {
     for (method, uri, payload) in [
         ("GET", "/u/r/resolve/main/x?download=true", Payload::Empty),
         ("HEAD", "/u/r/resolve/main/x", Payload::Empty),
@@ -98,7 +98,7 @@ fn a_stranger_is_asked_for_nothing_but_public_data() {
 }
 
 #[test]
-fn a_batch_in_a_content_coding_is_not_read() {
+fn a_batch_with_a_content_coding_is_refused() {
     let mut batch = head("POST", "/r.git/info/lfs/objects/batch");
     assert_eq!(objection(&batch, Payload::Held(DOWNLOAD)), None);
     batch
@@ -108,7 +108,7 @@ fn a_batch_in_a_content_coding_is_not_read() {
 }
 
 #[test]
-fn a_query_that_may_hold_a_secret_keeps_a_stranger_out() {
+fn a_query_that_may_have_a_secret_is_refused() {
     for query in [
         "private_token=p",
         "access_token=p",
@@ -149,7 +149,7 @@ fn names(headers: &HeaderMap) -> Vec<&str> {
 }
 
 #[test]
-fn a_stranger_sees_only_fields_that_are_known_to_be_harmless() {
+fn an_untrusted_mirror_gets_only_allowed_fields() {
     let mut headers = fields(&[
         ("accept", "*/*"),
         ("accept-language", "de"),
@@ -202,7 +202,7 @@ fn stripped(lines: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn a_stranger_names_no_host_that_a_client_would_send_its_token_to() {
+fn links_of_an_untrusted_mirror_to_other_hosts_are_removed() {
     for kept in [
         "</p2>; rel=\"next\"",
         "<?cursor=2>; rel=\"next\"",
@@ -231,7 +231,7 @@ fn a_stranger_names_no_host_that_a_client_would_send_its_token_to() {
 }
 
 #[test]
-fn git_is_not_redirected_to_a_host_that_only_a_stranger_names() {
+fn a_redirect_of_git_to_another_host_by_a_mirror_is_detected() {
     let mirror = Target::parse("mirror.test:443", None).unwrap();
     let own = [(Scheme::Https, &mirror)];
     let leads = |uri: &str, location: &str| {

@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sentence_that_names_the_reason_is_kept_of_a_long_page() {
+    fn a_long_page_is_reduced_to_title_and_reasons() {
         let filler = "<p>This is a sentence about nothing at all.</p>\n".repeat(30);
         let page = format!(
             "<html><head><title>ERROR: The requested URL could not be retrieved</title><style>{}</style></head>\
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_status_line_says_is_not_repeated() {
+    fn text_of_the_status_line_is_not_repeated() {
         let page =
             "<title>403 Forbidden</title>\n<h1>Forbidden</h1>\n<p>The port is\nnot allowed.</p>";
         assert_eq!(
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_the_page_spells_with_entities_is_hidden_too() {
+    fn a_password_spelled_with_entities_is_masked() {
         let mask = |text: &str| text.replace("pass&word", "<hidden>");
         let page = "<title>no pass&amp;word</title>you sent pass&amp;word";
         assert_eq!(

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_carry_names_and_both_families() {
+    fn a_request_encodes_names_and_both_address_families() {
         let name = request(&target("hf.co:443")).unwrap();
         assert_eq!(name, b"\x05\x01\x00\x03\x05hf.co\x01\xbb");
         let four = request(&target("192.0.2.1:22")).unwrap();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_length_byte_cannot_say_is_not_sent() {
+    fn texts_beyond_255_bytes_are_not_encoded() {
         let long = "x".repeat(256);
         let name = Target::new(Host::Name(long.clone().into()), 443);
         assert_eq!(request(&name), None);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_whole_only_with_its_last_byte_and_takes_no_more() {
+    fn a_reply_is_complete_with_its_last_byte_and_leaves_the_rest() {
         for whole in [
             &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0][..],
             &[5, 0, 0, 3, 2, b'h', b'f', 0, 0],
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_has_words_of_its_own() {
+    fn every_refusal_code_has_its_own_text() {
         let mut words = std::collections::BTreeSet::new();
         for code in 1..=9 {
             assert_eq!(reply(&[5, code]), Ok(Some((SocksReply::Refused(code), 2))));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_choice_of_a_method_is_read_byte_by_byte() {
+    fn method_and_authentication_replies_are_decoded_when_complete() {
         assert_eq!(method(&[]), Ok(None));
         assert_eq!(method(&[5]), Ok(None));
         assert_eq!(method(&[5, 0, 9]), Ok(Some((Method::Open, 2))));

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_dead_first_address_is_stepped_over() {
+async fn a_refused_first_address_is_followed_by_the_next() {
     let origin = play(vec![vec![
         HopBehaviour::Write(BANNER.into()),
         HopBehaviour::Stay,
@@ -24,7 +24,7 @@ async fn a_dead_first_address_is_stepped_over() {
 }
 
 #[tokio::test]
-async fn a_closed_port_is_refused_on_the_origins_leg() {
+async fn a_closed_port_is_a_refusal_on_the_origins_leg() {
     let address = closed_port().await;
     let fault = err(tunnel(&Via::Direct, &address.to_string(), &route()).await);
     assert_eq!(fault.code(), "origin/connecting/refused");
@@ -43,7 +43,7 @@ async fn a_name_that_the_resolver_refuses_is_unknown() {
 }
 
 #[tokio::test]
-async fn an_environment_without_a_hop_is_the_direct_way() {
+async fn an_environment_without_a_hop_dials_directly() {
     let origin = play(vec![vec![HopBehaviour::Stay]]).await;
     let via = Via::Environment(Arc::new(Environment::default()));
     let connection = tunnel(&via, &origin.address.to_string(), &route()).await;

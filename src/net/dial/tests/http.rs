@@ -140,7 +140,7 @@ async fn the_next_override_follows_one_that_the_hop_cannot_reach() {
 }
 
 #[tokio::test]
-async fn a_refusal_has_its_status_and_its_words() {
+async fn a_refusal_has_status_and_text() {
     let fault = refused("HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 20\r\n\r\n<b>not from here</b>").await;
     assert_eq!(fault.kind, FaultKind::HopRefused(403));
     assert_eq!(fault.detail.as_deref(), Some("Forbidden; not from here"));
@@ -154,7 +154,7 @@ async fn a_refusal_has_its_status_and_its_words() {
 }
 
 #[tokio::test]
-async fn a_page_that_quotes_the_request_does_not_give_the_password_away() {
+async fn a_password_quoted_by_the_hops_page_is_masked() {
     let peer = hop_answering(
         "HTTP/1.1 403 Bad hunter2\r\nContent-Type: text/plain\r\nContent-Length: 44\r\n\r\nBasic bWU6aHVudGVyMg== is me with hunter2 ..",
     )
@@ -172,7 +172,7 @@ async fn a_page_that_quotes_the_request_does_not_give_the_password_away() {
 }
 
 #[tokio::test]
-async fn a_hop_that_wants_credentials_says_which() {
+async fn a_407_with_ntlm_only_is_another_scheme() {
     let fault = refused("HTTP/1.1 407 x\r\nProxy-Authenticate: NTLM\r\n\r\n").await;
     assert_eq!(
         fault.kind,
@@ -182,7 +182,7 @@ async fn a_hop_that_wants_credentials_says_which() {
 }
 
 #[tokio::test]
-async fn garbage_is_a_bad_answer_and_is_shown() {
+async fn a_response_that_is_not_http_is_a_bad_answer_with_its_text() {
     let fault = refused("220 mail.example ESMTP\r\n").await;
     assert_eq!(fault.kind, FaultKind::BadAnswer);
     assert!(fault.detail.unwrap().contains("220 mail.example"));
@@ -229,7 +229,7 @@ async fn hops_that_close_reset_or_stay_silent_have_different_faults() {
 
 /// Detecting such a hop's protocol took four seconds, and the fault then wrongly said that the hop forbids the host.
 #[tokio::test]
-async fn a_hop_that_granted_a_host_and_then_resets_is_not_said_to_forbid_it() {
+async fn a_reset_after_an_earlier_grant_is_a_reset_and_not_a_refusal() {
     let grants = || {
         vec![
             HopBehaviour::ReadHead,
@@ -240,14 +240,14 @@ async fn a_hop_that_granted_a_host_and_then_resets_is_not_said_to_forbid_it() {
 }
 
 #[tokio::test]
-async fn a_hop_that_is_not_there_fails_on_the_hops_leg() {
+async fn a_closed_port_of_a_hop_is_a_refusal_on_the_hops_leg() {
     let via = hop(HopKind::Http, closed_port().await, false);
     let fault = err(tunnel(&via, "hf.co:443", &route()).await);
     assert_eq!(fault.code(), "hop/connecting/refused");
 }
 
 #[tokio::test]
-async fn a_hop_that_hangs_up_on_connect_and_speaks_socks_is_named() {
+async fn a_socks_server_behind_an_http_url_is_detected() {
     let hangs_up = vec![HopBehaviour::ReadHead];
     let chooses = vec![HopBehaviour::Read(3), HopBehaviour::Write(vec![5, 0])];
     // HTTP is probed twice more.
@@ -259,7 +259,7 @@ async fn a_hop_that_hangs_up_on_connect_and_speaks_socks_is_named() {
 }
 
 #[tokio::test]
-async fn a_hop_that_hangs_up_on_connect_and_speaks_tls_is_named() {
+async fn a_tls_server_behind_an_http_url_is_detected() {
     let hangs_up = vec![HopBehaviour::ReadHead];
     let no_socks = vec![HopBehaviour::Read(3)];
     let alert = vec![
@@ -281,7 +281,7 @@ async fn a_hop_that_hangs_up_on_connect_and_speaks_tls_is_named() {
 }
 
 #[tokio::test]
-async fn a_hop_that_speaks_http_too_is_not_said_to_speak_socks() {
+async fn a_server_of_http_and_socks_behind_an_http_url_has_refused_the_target() {
     let hangs_up = vec![HopBehaviour::ReadHead];
     let itself = vec![
         HopBehaviour::ReadHead,
@@ -294,7 +294,7 @@ async fn a_hop_that_speaks_http_too_is_not_said_to_speak_socks() {
 }
 
 #[tokio::test]
-async fn what_does_not_know_connect_may_be_no_connect_proxy() {
+async fn a_405_to_connect_asks_whether_it_is_a_connect_proxy() {
     let fault =
         refused("HTTP/1.1 405 Not Allowed\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n").await;
     assert_eq!(fault.kind, FaultKind::HopRefused(405));

@@ -33,7 +33,7 @@ async fn a_banner_that_comes_with_the_reply_is_kept() {
 }
 
 #[tokio::test]
-async fn a_hop_that_takes_it_gets_greeting_and_request_at_once() {
+async fn a_hop_with_pipeline_gets_greeting_and_request_at_once() {
     let request = 5 + 11 + 2;
     let with_banner = [&[5, 0][..], &GRANTED, BANNER.as_bytes()].concat();
     let script = vec![
@@ -50,7 +50,7 @@ async fn a_hop_that_takes_it_gets_greeting_and_request_at_once() {
 }
 
 #[tokio::test]
-async fn credentials_are_given_and_may_be_refused() {
+async fn credentials_are_sent_and_their_refusal_is_a_fault() {
     for (status, granted) in [(0, true), (1, false)] {
         let mut script = vec![
             HopBehaviour::Read(4),
@@ -97,7 +97,7 @@ async fn a_hop_that_requires_credentials_is_hop_authentication() {
 
 /// Detecting such a hop's protocol took four seconds, and the fault then wrongly said that the hop forbids the host.
 #[tokio::test]
-async fn a_hop_that_granted_a_host_and_then_resets_is_not_said_to_forbid_it() {
+async fn a_reset_after_an_earlier_grant_is_a_reset_and_not_a_refusal() {
     let grants = || open(5 + 5 + 2, &GRANTED);
     let breaks = || {
         vec![
@@ -127,7 +127,7 @@ async fn an_override_is_sent_as_an_address_and_the_next_one_follows_a_dead_one()
 }
 
 #[tokio::test]
-async fn socks5_looks_names_up_itself() {
+async fn with_socks5_gitferry_resolves_the_name() {
     let mut script = open(10, &GRANTED);
     script.push(HopBehaviour::Stay);
     let peer = play(vec![script]).await;
@@ -146,7 +146,7 @@ async fn socks5_looks_names_up_itself() {
 }
 
 #[tokio::test]
-async fn a_refusal_has_its_code_in_words() {
+async fn a_refusal_has_the_meaning_of_its_code() {
     let peer = play(vec![open(5 + 5 + 2, &[5, 2])]).await;
     let via = hop(HopKind::Socks5h, peer.address, false);
     let fault = err(tunnel(&via, "hf.co:443", &route()).await);
@@ -160,7 +160,7 @@ async fn a_refusal_has_its_code_in_words() {
 }
 
 #[tokio::test]
-async fn what_speaks_http_is_named() {
+async fn an_http_server_behind_a_socks_url_is_detected_by_its_response() {
     let said = HopBehaviour::Write(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec());
     let peer = play(vec![vec![HopBehaviour::Read(3), said]]).await;
     let via = hop(HopKind::Socks5h, peer.address, false);
@@ -206,7 +206,7 @@ async fn a_name_that_is_too_long_is_refused_without_a_panic() {
 
 /// OpenSSH's `-D` closes the connection at "administratively prohibited".
 #[tokio::test]
-async fn a_hop_that_hangs_up_on_the_target_has_refused_it() {
+async fn a_close_after_the_request_is_a_refusal_of_the_target() {
     for end in [vec![], vec![HopBehaviour::Reset]] {
         let mut script = vec![
             HopBehaviour::Read(3),
@@ -223,7 +223,7 @@ async fn a_hop_that_hangs_up_on_the_target_has_refused_it() {
 
 /// tinyproxy waits for the end of the line.
 #[tokio::test]
-async fn a_silent_hop_that_speaks_http_is_named_before_the_greet_timeout() {
+async fn a_silent_http_server_behind_a_socks_url_is_detected_before_the_greet_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let via = hop(HopKind::Socks5h, listener.local_addr().unwrap(), false);
     let serving = async {

@@ -44,7 +44,7 @@ async fn gets_slot(client: &ClientSockets, seconds: u64) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_user_with_every_place_they_may_have_leaves_the_reserve_to_others() {
+async fn one_user_cannot_take_the_reserve() {
     let slots = slots_of(16);
     let mut held = Vec::new();
     for _ in 0..14 {
@@ -58,7 +58,7 @@ async fn one_user_with_every_place_they_may_have_leaves_the_reserve_to_others() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_has_fewest_gets_the_next_place() {
+async fn the_holder_with_fewest_slots_gets_the_next_one() {
     let slots = slots_of(4);
     let mut held = vec![with_slot(&slots, 2).await];
     for _ in 0..3 {
@@ -74,7 +74,7 @@ async fn whoever_has_fewest_gets_the_next_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_connection_is_ended_for_somebody_who_waits_and_a_busy_one_is_not() {
+async fn an_idle_connection_is_closed_for_a_waiting_client_and_a_busy_one_is_not() {
     let slots = slots_of(2);
     let (answered, silent) = (with_slot(&slots, 1).await, with_slot(&slots, 1).await);
     let _busy = answered.slot.mark_busy();
@@ -147,7 +147,7 @@ async fn the_client_with_most_silent_connections_loses_them_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connections_that_only_ask_for_pages_make_room_too() {
+async fn connections_that_only_request_pages_are_closed_too() {
     let slots = slots_of(64);
     let clients: Vec<_> = (0..MIN_UNREAD).map(|_| client(&slots, 1)).collect();
     for _ in 0..2 * MIN_AGE_UNREAD.as_millis() / EVICTION_INTERVAL.as_millis() {
@@ -162,7 +162,7 @@ async fn connections_that_only_ask_for_pages_make_room_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_drips_is_no_request() {
+async fn a_connection_with_an_incomplete_head_is_closed_as_idle() {
     use std::io::Write as _;
     let slots = slots_of(64);
     let mut clients: Vec<_> = (0..MIN_UNREAD).map(|_| client(&slots, 1)).collect();
@@ -181,7 +181,7 @@ async fn a_head_that_drips_is_no_request() {
 }
 
 #[test]
-fn slots_take_the_descriptors_first_and_what_is_unread_half_of_the_rest() {
+fn slots_get_descriptors_first_and_unread_connections_half_of_the_rest() {
     let limits = |asked, descriptors| {
         let limits = SlotLimits::within(asked, descriptors);
         (limits.slots, limits.unread)
@@ -194,7 +194,7 @@ fn slots_take_the_descriptors_first_and_what_is_unread_half_of_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_wait_are_not_without_number_and_a_dropped_one_is_forgotten() {
+async fn waiting_requests_are_limited_and_a_dropped_one_no_longer_counts() {
     let slots = slots_of(1);
     let held = with_slot(&slots, 1).await;
     let own = (0..MAX_WAITING_OF_HOLDER).map(|_| client(&slots, 1));

@@ -6,7 +6,7 @@ fn response(head: &str) -> ConnectResponse {
 }
 
 #[test]
-fn a_head_is_read_however_it_is_cut() {
+fn a_head_is_decoded_only_when_complete() {
     let reply = b"HTTP/1.1 200  Connection established\r\nProxy-Agent: x\r\n\r\nSSH-2.0-x\r\n";
     let end = reply.len() - 11;
     for cut in 0..end {
@@ -20,7 +20,7 @@ fn a_head_is_read_however_it_is_cut() {
 }
 
 #[test]
-fn what_is_no_http_is_malformed_from_the_first_bytes_on() {
+fn bytes_that_are_not_http_are_malformed() {
     for garbage in [
         &b"\x15\x03\x01\x00\x02\x02\x28"[..],
         b"SSH-2.0-OpenSSH_9.2\r\n",
@@ -34,7 +34,7 @@ fn what_is_no_http_is_malformed_from_the_first_bytes_on() {
 }
 
 #[test]
-fn nothing_a_hop_sends_makes_the_codec_panic() {
+fn random_bytes_of_a_hop_do_not_panic() {
     let mut random = fastrand::Rng::with_seed(7);
     let seeds: [&[u8]; 3] = [
         b"HTTP/1.1 503 x\r\ncontent-type: text/html\r\ntransfer-encoding: chunked\r\n\r\n",
@@ -59,7 +59,7 @@ fn nothing_a_hop_sends_makes_the_codec_panic() {
 }
 
 #[test]
-fn the_cause_quotes_a_page_of_squid() {
+fn the_explanation_has_the_text_of_squids_page() {
     let squid = response(
         "HTTP/1.1 403 Forbidden\nContent-Type: text/html;charset=utf-8\nContent-Length: 999\nX-Squid-Error: ERR_ACCESS_DENIED 0",
     );
@@ -74,7 +74,7 @@ fn the_cause_quotes_a_page_of_squid() {
 }
 
 #[test]
-fn only_text_is_shown_and_not_too_much_of_it() {
+fn only_uncompressed_text_is_shown_and_truncated() {
     let plain = response(
         "HTTP/1.1 502 Bad Gateway\nContent-Type: text/plain\nProxy-Status: office; error=dns_error",
     );
@@ -94,7 +94,7 @@ fn only_text_is_shown_and_not_too_much_of_it() {
 }
 
 #[test]
-fn a_secret_is_hidden_even_where_the_text_is_cut() {
+fn a_secret_is_masked_before_the_text_is_truncated() {
     let plain =
         response("HTTP/1.1 400 hunter2\nContent-Type: text/plain\nProxy-Status: x; hunter2");
     let body = format!("{}hunter2", "x".repeat(196));
@@ -114,7 +114,7 @@ fn a_chunked_page_is_shown_without_its_sizes() {
 }
 
 #[test]
-fn a_407_names_the_schemes_and_what_gitferry_lacks() {
+fn a_407_lists_the_schemes_and_the_missing_one() {
     let basic = response(
         "HTTP/1.1 407 x\nProxy-Authenticate: Negotiate\nProxy-Authenticate: Basic realm=\"a, b\", charset=\"UTF-8\"",
     );
@@ -135,7 +135,7 @@ fn a_407_names_the_schemes_and_what_gitferry_lacks() {
 }
 
 #[test]
-fn where_a_hop_redirects_to_is_kept() {
+fn the_location_of_a_hops_redirect_is_shown() {
     let portal = response("HTTP/1.1 302 Found\nLocation: http://portal.example/why");
     assert_eq!(
         portal.explanation(b"", str::to_owned),
@@ -144,7 +144,7 @@ fn where_a_hop_redirects_to_is_kept() {
 }
 
 #[test]
-fn a_401_to_connect_is_the_hops() {
+fn a_401_to_connect_requests_the_hops_credentials() {
     let tinyproxy = response(
         "HTTP/1.0 401 Unauthorized\nServer: tinyproxy/1.11.1\nWWW-Authenticate: Basic realm=\"Tinyproxy\"",
     );
