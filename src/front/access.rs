@@ -170,10 +170,7 @@ mod tests {
             ("/me:secret?x", "me:secret", "/?x"),
             ("/m%é:%4/x", "m%é:%4", "/x"),
         ] {
-            let Ok(parsed) = uri.parse::<Uri>() else {
-                continue;
-            };
-            let presented = credentials_in_path(&parsed).unwrap();
+            let presented = credentials_in_path(&uri.parse().unwrap()).unwrap();
             assert_eq!(presented.pair, pair.as_bytes(), "{uri}");
             assert_eq!(presented.rest.as_deref(), Some(rest), "{uri}");
         }

@@ -37,7 +37,7 @@ impl HistoryKeeper {
             directory,
             lock: Arc::default(),
         };
-        if let Some(owner) = keeper.take() {
+        if let Err(owner) = keeper.take() {
             lines::owned_by_another(&keeper.directory, owner);
             // Numbers that the other daemon has given are not given again.
             let last = History::last_number(&keeper.directory);
@@ -77,16 +77,16 @@ impl HistoryKeeper {
     }
 
     fn take_over(&self) {
-        if self.take().is_none() {
+        if self.take().is_ok() {
             lines::taken_over(&self.directory);
         }
     }
 
-    /// Locks the directory and reads the history. Where another daemon owns it: that one's process id, if known.
-    fn take(&self) -> Option<Option<u32>> {
+    /// Locks the directory and reads the history. Fails where another daemon owns it, with its process id if known.
+    fn take(&self) -> Result<(), Option<u32>> {
         let lock = match StateLock::attempt(&self.directory) {
             LockAttempt::Taken(lock) => lock,
-            LockAttempt::Busy(owner) => return Some(owner),
+            LockAttempt::Busy(owner) => return Err(owner),
             LockAttempt::Unsupported(lock, error) => {
                 lines::not_locked(&self.directory, &error);
                 lock
@@ -98,7 +98,7 @@ impl HistoryKeeper {
             self.shared.tracker.continue_after(last);
         }
         *self.lock() = Some(lock);
-        None
+        Ok(())
     }
 
     fn owns(&self) -> bool {

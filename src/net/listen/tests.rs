@@ -86,6 +86,14 @@ async fn accepted_sockets_have_the_receive_buffer_nodelay_and_keepalive() {
     assert!(socket.recv_buffer_size().unwrap() <= 64 * 1024);
     assert!(socket.tcp_nodelay().unwrap());
     assert!(socket.keepalive().unwrap());
+    #[cfg(target_os = "linux")]
+    assert_eq!(
+        (
+            socket.tcp_keepalive_time().unwrap().as_secs(),
+            socket.tcp_keepalive_interval().unwrap().as_secs()
+        ),
+        (30, 10)
+    );
 }
 
 #[tokio::test]
@@ -162,21 +170,4 @@ fn credentials_in_the_config_are_not_in_an_error() {
     let error = open(&listen, None, None, SlotLimits::new(1)).unwrap_err();
     assert!(!format!("{error} {error:?} {}", error.advice()).contains("hunter2"));
     assert!(error.advice().contains("no interface"));
-}
-
-#[tokio::test]
-async fn accepted_sockets_have_keepalive_intervals() {
-    let acceptor = one(1, None);
-    let _client = TcpStream::connect(acceptor.address()).await.unwrap();
-    let accepted = timeout(DEADLINE, acceptor.accept()).await.unwrap();
-    let socket = SockRef::from(accepted.tcp.socket());
-    assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
-    #[cfg(target_os = "linux")]
-    assert_eq!(
-        (
-            socket.tcp_keepalive_time().unwrap().as_secs(),
-            socket.tcp_keepalive_interval().unwrap().as_secs()
-        ),
-        (30, 10)
-    );
 }

@@ -5,7 +5,7 @@
 
 use std::{
     io::Write as _,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{Ipv4Addr, Ipv6Addr, Shutdown},
     os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
 };
@@ -21,7 +21,7 @@ fn owners() -> SocketOwners {
 }
 
 #[test]
-fn a_connection_of_this_process_belongs_to_its_user_over_ipv4_and_ipv6() {
+fn an_open_or_half_closed_connection_of_this_process_belongs_to_its_user() {
     for loopback in [
         IpAddr::from(Ipv4Addr::LOCALHOST),
         Ipv6Addr::LOCALHOST.into(),
@@ -31,10 +31,13 @@ fn a_connection_of_this_process_belongs_to_its_user_over_ipv4_and_ipv6() {
             continue;
         };
         let owners = SocketOwners::open(loopback).unwrap();
-        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, peer) = listener.accept().unwrap();
         let own = SocketOwner::User(geteuid().as_raw());
-        assert_eq!(owners.owner(server.local_addr().unwrap(), peer), own);
+        let owner = || owners.owner(server.local_addr().unwrap(), peer);
+        assert_eq!(owner(), own);
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(owner(), own, "half closed");
     }
 }
 
