@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// ssh and git's own protocol: dialled before the response, so that a failure gets a status, which `gitferry connect` shows.
-const NON_TLS_PORTS: [u16; 2] = [22, 9418];
+const SPEAKS_NO_TLS: [u16; 2] = [22, 9418];
 
 /// Answers 200 and serves the bytes that follow, or refuses with the reason.
 pub(super) async fn serve(
@@ -70,7 +70,7 @@ pub(super) async fn serve(
         Ok(route) => route,
         Err(fault) => return refuse(&forwarder, &request, client, Some(&target), fault).await,
     };
-    let terminated = route.tls == TlsMode::Terminate && !NON_TLS_PORTS.contains(&target.port);
+    let terminated = route.tls == TlsMode::Terminate && !SPEAKS_NO_TLS.contains(&target.port);
     let connect = ConnectRequest {
         forwarder,
         client,
@@ -184,14 +184,11 @@ async fn upgraded(request: Request<Incoming>, transfer: &Transfer) -> Option<(Bo
     Some(match upgraded.downcast::<TokioIo<Interims<Tcp>>>() {
         Ok(parts) => {
             let socket = parts.io.into_inner().into_inner();
-            let socket_below = Some(socket.clone());
+            let below = Some(socket.clone());
             if parts.read_buf.is_empty() {
-                (Box::new(socket), socket_below)
+                (Box::new(socket), below)
             } else {
-                (
-                    Box::new(Prefixed::new(parts.read_buf, socket)),
-                    socket_below,
-                )
+                (Box::new(Prefixed::new(parts.read_buf, socket)), below)
             }
         }
         Err(upgraded) => (Box::new(TokioIo::new(upgraded)), None),

@@ -8,17 +8,17 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use hyper::rt::{Sleep, Timer};
 use tokio::time::Instant;
 
-use crate::{config::Listen, net::RequestLine, rt::ReusedTimer};
+use crate::{config::Listen, net::RequestLine};
 
 /// Must be set together with `header_read_timeout`, whose value it ignores.
 pub(super) struct HeadTimer {
@@ -27,8 +27,6 @@ pub(super) struct HeadTimer {
     line: RequestLine,
     /// True until the first head is awaited: no idle time precedes it.
     first: AtomicBool,
-    /// Between two heads.
-    timer: Mutex<ReusedTimer>,
 }
 
 impl HeadTimer {
@@ -39,12 +37,7 @@ impl HeadTimer {
             idle: listen.idle_timeout,
             line,
             first: AtomicBool::new(true),
-            timer: Mutex::default(),
         })
-    }
-
-    fn timer(&self) -> MutexGuard<'_, ReusedTimer> {
-        self.timer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -58,10 +51,9 @@ impl Timer for Clock {
         let limit = if first { self.0.head } else { self.0.idle };
         self.0.line.expect_next();
         Box::pin(HeadSleep {
-            limits: Arc::clone(&self.0),
+            timer: Arc::clone(&self.0),
             idle: !first,
-            deadline: Instant::now() + limit,
-            timer: std::mem::take(&mut self.0.timer()),
+            sleep: Box::pin(tokio::time::sleep(limit)),
         })
     }
 
@@ -75,11 +67,10 @@ impl Timer for Clock {
 }
 
 struct HeadSleep {
-    limits: Arc<HeadTimer>,
+    timer: Arc<HeadTimer>,
     /// True while no byte of the head has arrived.
     idle: bool,
-    deadline: Instant,
-    timer: ReusedTimer,
+    sleep: Pin<Box<tokio::time::Sleep>>,
 }
 
 impl Sleep for HeadSleep {}
@@ -88,19 +79,13 @@ impl Future for HeadSleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        if this.idle && this.limits.line.has_begun() {
-            this.idle = false;
-            this.deadline = Instant::now() + this.limits.head;
+        if self.idle && self.timer.line.has_begun() {
+            self.idle = false;
+            let limit = Instant::now() + self.timer.head;
+            self.sleep.as_mut().reset(limit);
         }
-        this.timer.poll_until(cx, this.deadline)
-    }
-}
-
-/// Keeps the timer for the next head.
-impl Drop for HeadSleep {
-    fn drop(&mut self) {
-        *self.limits.timer() = std::mem::take(&mut self.timer);
+        ready!(self.sleep.as_mut().poll(cx));
+        Poll::Ready(())
     }
 }
 
@@ -118,7 +103,6 @@ mod tests {
             idle: Duration::from_secs(300),
             line: line.clone(),
             first: AtomicBool::new(true),
-            timer: Mutex::default(),
         };
         (Arc::new(timer), line)
     }

@@ -65,7 +65,7 @@ impl InterceptedConnect {
                 self.terminate(Box::new(Prefixed::new(bytes, io))).await;
             }
             Ok(FirstBytes::Plain(bytes)) => {
-                self.tunnel(Box::new(Prefixed::new(bytes, io))).await;
+                Box::pin(self.tunnel(Box::new(Prefixed::new(bytes, io)))).await;
             }
             Ok(FirstBytes::Silent) => Box::pin(self.wait(io)).await,
             Ok(FirstBytes::Closed) => self.transfer.finish(TransferOutcome::Closed),
@@ -154,7 +154,9 @@ impl InterceptedConnect {
             transfer,
         } = self;
         let named = (client.conn.address, client.agent.as_deref());
-        let tls = handshake(&forwarder, io, named, (&route, &target), transfer).await;
+        // Boxed, so that its memory is released when requests are served.
+        let handshake = handshake(&forwarder, io, named, (&route, &target), transfer);
+        let tls = Box::pin(handshake).await;
         if let Some(tls) = tls {
             TerminatedConnection::serve(current, &forwarder, client, target, tls).await;
         }

@@ -151,12 +151,13 @@ impl FrontServer {
             let fault = slots_full(client.address);
             return refuse(&forwarder, &request, client, None, fault).await;
         }
+        // Boxed: hyper keeps room for the largest one as long as the connection lives, and a tunnel needs the smallest.
         if connect {
-            connect::serve(&self.current, forwarder, request, client).await
+            Box::pin(connect::serve(&self.current, forwarder, request, client)).await
         } else if absolute {
-            absolute::serve(forwarder, request, client).await
+            Box::pin(absolute::serve(forwarder, request, client)).await
         } else {
-            reverse::serve(forwarder, request, client).await
+            Box::pin(reverse::serve(forwarder, request, client)).await
         }
     }
 }

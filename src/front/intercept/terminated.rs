@@ -81,7 +81,7 @@ impl TerminatedConnection {
                 served.await.err()
             }
             HttpVersion::Http2 => {
-                terminated.http2(TokioIo::new(io), forwarder).await;
+                Box::pin(terminated.http2(TokioIo::new(io), forwarder)).await;
                 None
             }
         };
