@@ -17,14 +17,14 @@ pub(crate) struct RecentPeak {
 }
 
 impl RecentPeak {
-    /// Counts one more use.
+    /// One more is in use.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.advance(now);
         self.in_use += 1;
         self.peak = self.peak.max(self.in_use);
     }
 
-    /// Counts one use less.
+    /// One fewer is in use.
     pub(crate) fn end(&mut self, now: Instant) {
         self.advance(now);
         self.in_use = self.in_use.saturating_sub(1);

@@ -26,5 +26,5 @@ pub(crate) use front::Front;
 pub(crate) use tracker::Survey;
 pub use tracker::Tracker;
 pub(crate) use transfer::{
-    FinalFault, Transfer, TransferHandle, TransferOutcome, TransferStart, WatchedSocket,
+    FinalFault, Transfer, TransferHandle, TransferOutcome, TransferStart, TunnelStop, WatchedSocket,
 };

@@ -4,7 +4,7 @@ use std::{any::Any, net::SocketAddr};
 
 use crate::{
     scene::{Scene, Victim},
-    servers::{self, Behaviour},
+    servers::{self, Part},
     support::{
         ca::{Flaw, TestCa},
         hop::Hop,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A broken path to the victim.
-pub(crate) struct BrokenPath {
+pub(crate) struct Broken {
     /// The address of its name; `None` where the name is looked up.
     pub(crate) at: Option<SocketAddr>,
     /// The hop before it.
@@ -28,7 +28,7 @@ pub(crate) struct BrokenPath {
     _keep: Box<dyn Any>,
 }
 
-impl BrokenPath {
+impl Broken {
     fn at(address: SocketAddr, keep: impl Any) -> Self {
         Self {
             at: Some(address),
@@ -48,130 +48,130 @@ impl BrokenPath {
 }
 
 /// How a cause is made.
-pub(crate) type Inject = fn(&Scene, &str, Victim) -> BrokenPath;
+pub(crate) type Inject = fn(&Scene, &str, Victim) -> Broken;
 
-pub(crate) fn nothing(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
-    BrokenPath::at(victim.origin, ())
+pub(crate) fn nothing(_: &Scene, _: &str, victim: Victim) -> Broken {
+    Broken::at(victim.origin, ())
 }
 
-pub(crate) fn no_name(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn no_name(_: &Scene, _: &str, victim: Victim) -> Broken {
     // RFC 6761: names below `test` never resolve.
-    BrokenPath {
+    Broken {
         at: None,
-        ..BrokenPath::at(victim.origin, ())
+        ..Broken::at(victim.origin, ())
     }
 }
 
-pub(crate) fn refused(_: &Scene, _: &str, _: Victim) -> BrokenPath {
+pub(crate) fn refused(_: &Scene, _: &str, _: Victim) -> Broken {
     let port = ClosedPort::new();
-    BrokenPath::at(port.address, port)
+    Broken::at(port.address, port)
 }
 
-pub(crate) fn unreachable(_: &Scene, _: &str, _: Victim) -> BrokenPath {
+pub(crate) fn unreachable(_: &Scene, _: &str, _: Victim) -> Broken {
     // A multicast group: the kernel itself reports it as unreachable, and no packet leaves.
-    BrokenPath::at(SocketAddr::from(([224, 0, 0, 1], 443)), ())
+    Broken::at(SocketAddr::from(([224, 0, 0, 1], 443)), ())
 }
 
-pub(crate) fn black_hole(_: &Scene, _: &str, _: Victim) -> BrokenPath {
+pub(crate) fn black_hole(_: &Scene, _: &str, _: Victim) -> Broken {
     let (address, kept) = servers::black_hole();
-    BrokenPath::at(address, kept)
+    Broken::at(address, kept)
 }
 
-fn relayed(relay: Relay) -> BrokenPath {
-    BrokenPath::at(relay.address, relay)
+fn relayed(relay: Relay) -> Broken {
+    Broken::at(relay.address, relay)
 }
 
-pub(crate) fn handshake_reset(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn handshake_reset(_: &Scene, _: &str, victim: Victim) -> Broken {
     relayed(Relay::resets_handshakes(usize::MAX, victim.origin))
 }
 
-pub(crate) fn handshake_closed(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn handshake_closed(_: &Scene, _: &str, victim: Victim) -> Broken {
     relayed(Relay::closes_handshakes(usize::MAX, victim.origin))
 }
 
-pub(crate) fn handshake_silent(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn handshake_silent(_: &Scene, _: &str, victim: Victim) -> Broken {
     relayed(Relay::silent_handshakes(usize::MAX, victim.origin))
 }
 
-pub(crate) fn name_filter(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn name_filter(_: &Scene, _: &str, victim: Victim) -> Broken {
     let (address, kept) = servers::name_filter(victim.name, victim.origin);
-    BrokenPath::at(address, kept)
+    Broken::at(address, kept)
 }
 
-fn certificate(scene: &Scene, victim: Victim, flaw: Flaw) -> BrokenPath {
+fn certificate(scene: &Scene, victim: Victim, flaw: Flaw) -> Broken {
     let leaf = scene.world.ca.leaf(&[victim.name], flaw);
-    let (address, kept) = servers::origin(leaf.server_config(), Behaviour::Silent);
-    BrokenPath::at(address, kept)
+    let (address, kept) = servers::origin(leaf.server_config(), Part::Silent);
+    Broken::at(address, kept)
 }
 
-pub(crate) fn expired(scene: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn expired(scene: &Scene, _: &str, victim: Victim) -> Broken {
     certificate(scene, victim, Flaw::Expired)
 }
 
-pub(crate) fn not_yet_valid(scene: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn not_yet_valid(scene: &Scene, _: &str, victim: Victim) -> Broken {
     certificate(scene, victim, Flaw::NotYetValid)
 }
 
-pub(crate) fn wrong_name(scene: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn wrong_name(scene: &Scene, _: &str, victim: Victim) -> Broken {
     certificate(scene, victim, Flaw::WrongName)
 }
 
-pub(crate) fn self_signed(scene: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn self_signed(scene: &Scene, _: &str, victim: Victim) -> Broken {
     certificate(scene, victim, Flaw::SelfSigned)
 }
 
-pub(crate) fn middlebox(scene: &Scene, cell: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn middlebox(scene: &Scene, cell: &str, victim: Victim) -> Broken {
     let ca = TestCa::named(scene.place(cell).join("middlebox"), "Office Inspection CA");
     let leaf = ca.leaf(&[victim.name], Flaw::None);
-    let (address, kept) = servers::origin(leaf.server_config(), Behaviour::Silent);
-    BrokenPath::at(address, kept)
+    let (address, kept) = servers::origin(leaf.server_config(), Part::Silent);
+    Broken::at(address, kept)
 }
 
-pub(crate) fn legacy(scene: &Scene, cell: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn legacy(scene: &Scene, cell: &str, victim: Victim) -> Broken {
     let leaf = scene.world.ca.leaf(&[victim.name], Flaw::None);
     let files = scene.world.ca.files(cell, &leaf);
     let (address, kept) = servers::legacy(&scene.place(cell), &files.both);
-    BrokenPath::at(address, kept)
+    Broken::at(address, kept)
 }
 
-pub(crate) fn client_certificate(scene: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn client_certificate(scene: &Scene, _: &str, victim: Victim) -> Broken {
     let leaf = scene.world.ca.leaf(&[victim.name], Flaw::None);
     let config = scene.world.ca.verifies_clients(&leaf);
-    let (address, kept) = servers::origin(config, Behaviour::Silent);
-    BrokenPath::at(address, kept)
+    let (address, kept) = servers::origin(config, Part::Silent);
+    Broken::at(address, kept)
 }
 
-pub(crate) fn hop_dead(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn hop_dead(_: &Scene, _: &str, victim: Victim) -> Broken {
     let port = ClosedPort::new();
-    BrokenPath::by_hop(victim, format!("http://{}", port.address), port)
+    Broken::by_hop(victim, format!("http://{}", port.address), port)
 }
 
-pub(crate) fn hop_unknown(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
-    BrokenPath::by_hop(victim, "http://proxy.nowhere.invalid:3128".into(), ())
+pub(crate) fn hop_unknown(_: &Scene, _: &str, victim: Victim) -> Broken {
+    Broken::by_hop(victim, "http://proxy.nowhere.invalid:3128".into(), ())
 }
 
-fn scripted(victim: Victim, hop: Hop) -> BrokenPath {
-    BrokenPath::by_hop(victim, hop.url.clone(), hop)
+fn scripted(victim: Victim, hop: Hop) -> Broken {
+    Broken::by_hop(victim, hop.url.clone(), hop)
 }
 
-pub(crate) fn hop_silent(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn hop_silent(_: &Scene, _: &str, victim: Victim) -> Broken {
     scripted(victim, Hop::silent())
 }
 
-pub(crate) fn hop_407(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn hop_407(_: &Scene, _: &str, victim: Victim) -> Broken {
     scripted(victim, Hop::answers_407())
 }
 
-pub(crate) fn hop_403(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn hop_403(_: &Scene, _: &str, victim: Victim) -> Broken {
     scripted(victim, Hop::answers_403())
 }
 
-pub(crate) fn hop_502(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn hop_502(_: &Scene, _: &str, victim: Victim) -> Broken {
     scripted(victim, Hop::answers_502())
 }
 
 /// The relay takes the handshake and nothing of the request, and its window closes.
-pub(crate) fn frozen_at_zero(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn frozen_at_zero(_: &Scene, _: &str, victim: Victim) -> Broken {
     relayed(Relay::holds_after_on(
         servers::narrow(),
         1_500,
@@ -179,7 +179,7 @@ pub(crate) fn frozen_at_zero(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
     ))
 }
 
-pub(crate) fn frozen_midway(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn frozen_midway(_: &Scene, _: &str, victim: Victim) -> Broken {
     relayed(Relay::holds_after_on(
         servers::narrow(),
         300_000,
@@ -187,7 +187,7 @@ pub(crate) fn frozen_midway(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
     ))
 }
 
-pub(crate) fn reset_midway(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn reset_midway(_: &Scene, _: &str, victim: Victim) -> Broken {
     // Narrow: else all of hf's small file is in the sockets' buffers by then, and the answer is awaited.
     relayed(Relay::resets_after_on(
         servers::narrow(),
@@ -197,7 +197,7 @@ pub(crate) fn reset_midway(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
 }
 
 /// Slow enough that the client can be ended in its middle.
-pub(crate) fn slow(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn slow(_: &Scene, _: &str, victim: Victim) -> Broken {
     relayed(Relay::trickles_on(
         servers::narrow(),
         2_000_000,
@@ -206,49 +206,49 @@ pub(crate) fn slow(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
 }
 
 /// The spool is on a file system of a megabyte.
-pub(crate) fn full_disk(scene: &Scene, cell: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn full_disk(scene: &Scene, cell: &str, victim: Victim) -> Broken {
     let disk = SmallDisk::at(&scene.place(cell).join("ferry/state/spool"));
-    BrokenPath {
+    Broken {
         sections: "[replay]\nmemory = \"0 B\"\nspool = \"1 GiB\"".into(),
-        ..BrokenPath::at(victim.origin, disk)
+        ..Broken::at(victim.origin, disk)
     }
 }
 
 /// The upload is passed on and the answer is not.
-pub(crate) fn answer_held(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn answer_held(_: &Scene, _: &str, victim: Victim) -> Broken {
     relayed(Relay::holds_answers_after(100_000, victim.origin))
 }
 
-fn origin_that(scene: &Scene, victim: Victim, part: Behaviour) -> BrokenPath {
+fn plays(scene: &Scene, victim: Victim, part: Part) -> Broken {
     let leaf = scene.world.ca.leaf(&[victim.name], Flaw::None);
     let (address, kept) = servers::origin(leaf.server_config(), part);
-    BrokenPath::at(address, kept)
+    Broken::at(address, kept)
 }
 
-pub(crate) fn never_answers(scene: &Scene, _: &str, victim: Victim) -> BrokenPath {
-    origin_that(scene, victim, Behaviour::Silent)
+pub(crate) fn never_answers(scene: &Scene, _: &str, victim: Victim) -> Broken {
+    plays(scene, victim, Part::Silent)
 }
 
 /// No `ETag`: nobody can go on where it broke off.
 const LONG: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 900000\r\n\r\n";
 
-pub(crate) fn answer_stops(scene: &Scene, _: &str, victim: Victim) -> BrokenPath {
-    origin_that(scene, victim, Behaviour::Stops(LONG))
+pub(crate) fn answer_stops(scene: &Scene, _: &str, victim: Victim) -> Broken {
+    plays(scene, victim, Part::Stops(LONG))
 }
 
-pub(crate) fn answer_cut(scene: &Scene, _: &str, victim: Victim) -> BrokenPath {
-    origin_that(scene, victim, Behaviour::Cuts(LONG))
+pub(crate) fn answer_cut(scene: &Scene, _: &str, victim: Victim) -> Broken {
+    plays(scene, victim, Part::Cuts(LONG))
 }
 
-pub(crate) fn answer_reset(scene: &Scene, _: &str, victim: Victim) -> BrokenPath {
-    origin_that(scene, victim, Behaviour::Resets(LONG))
+pub(crate) fn answer_reset(scene: &Scene, _: &str, victim: Victim) -> Broken {
+    plays(scene, victim, Part::Resets(LONG))
 }
 
 macro_rules! answers {
     ($($name:ident: $line:literal;)*) => {
-        $(pub(crate) fn $name(scene: &Scene, _: &str, victim: Victim) -> BrokenPath {
-            origin_that(scene, victim, Behaviour::Answers(concat!(
+        $(pub(crate) fn $name(scene: &Scene, _: &str, victim: Victim) -> Broken {
+            plays(scene, victim, Part::Says(concat!(
                 "HTTP/1.1 ", $line, "\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno\n"
             )))
         })*
@@ -265,13 +265,13 @@ answers! {
     says_503: "503 Service Unavailable";
 }
 
-pub(crate) fn garbage(_: &Scene, _: &str, victim: Victim) -> BrokenPath {
+pub(crate) fn garbage(_: &Scene, _: &str, victim: Victim) -> Broken {
     relayed(Relay::garbage(victim.origin))
 }
 
-pub(crate) fn portal(_: &Scene, _: &str, _: Victim) -> BrokenPath {
-    let (address, kept) = servers::plain(Behaviour::Answers(
+pub(crate) fn portal(_: &Scene, _: &str, _: Victim) -> Broken {
+    let (address, kept) = servers::plain(Part::Says(
         "HTTP/1.1 302 Found\r\nLocation: http://login.portal.test/\r\nContent-Length: 0\r\n\r\n",
     ));
-    BrokenPath::at(address, kept)
+    Broken::at(address, kept)
 }

@@ -18,7 +18,7 @@ use tokio_util::bytes::BytesMut;
 
 use crate::forward::{
     forwarder::Forwarder,
-    tunnel::first_flight::{FlightKind, MAX_FLIGHT, read_more},
+    tunnel::first_flight::{FlightKind, LIMIT, read_more},
     tunnel::pump::pump,
     upstream::attempt::{OriginStream, StreamUse, blame_hop_after_grant},
     upstream::background_dial::Probing,
@@ -35,7 +35,7 @@ use crate::{
         classify,
     },
     net::dial::trail::Trail,
-    track::{FinalFault, Transfer, TransferHandle, TransferOutcome},
+    track::{FinalFault, Transfer, TransferHandle, TransferOutcome, TunnelStop},
 };
 
 /// A tunnel with a connected origin side.
@@ -44,7 +44,7 @@ pub(crate) struct Tunnel {
     plan: UpstreamPlan,
     reached: OriginStream,
     /// The stage in which the connection was made: where it fails before either side has sent bytes.
-    connect_stage: Stage,
+    reached_in: Stage,
     /// What the client sent before the origin's first byte.
     held: Vec<u8>,
 }
@@ -77,9 +77,9 @@ impl Tunnel {
         let scope = circuit::CircuitScope { route, target };
         let mut plan = UpstreamPlan::new(forwarder, transfer, scope, UpstreamNeeds::Site, probing);
         plan.pass_trail(trail);
-        let step = plan.begin(ConnectionKind::New);
-        let reached = connect(&mut plan, step).await?;
-        let connect_stage = transfer.stage();
+        let turn = plan.begin(ConnectionKind::New);
+        let reached = connect(&mut plan, turn).await?;
+        let reached_in = transfer.stage();
         // Until the client sends, the time is the client's.
         transfer.enter(Stage::Accepted);
         // Boxed: each function that takes it would need its memory twice.
@@ -87,7 +87,7 @@ impl Tunnel {
             forwarder: Arc::clone(forwarder),
             plan,
             reached,
-            connect_stage,
+            reached_in,
             held: Vec::new(),
         }))
     }
@@ -108,32 +108,36 @@ impl Tunnel {
         let shutdown = self.forwarder.shared.shutdown.clone();
         let carrying = pin!(self.carry(&transfer, client));
         tokio::select! {
+            biased;
             ended = transfer.wake_with(carrying) => match ended {
                 Ok(()) => transfer.finish(TransferOutcome::Closed),
                 Err(given_up) => transfer.break_off(&given_up),
             },
-            () = transfer.idle_at_shutdown(&shutdown) => transfer.finish(TransferOutcome::Closed),
-            () = shutdown.ended() => {
-                let kind = FaultKind::Shutdown;
-                transfer.fail(Fault::new(Leg::Client, Stage::ReceivingBody, kind));
-            }
+            stopped = transfer.stopped_by(&shutdown) => match stopped {
+                TunnelStop::Idle => transfer.finish(TransferOutcome::Closed),
+                TunnelStop::Busy => {
+                    let kind = FaultKind::Shutdown;
+                    transfer.fail(Fault::new(Leg::Client, Stage::ReceivingBody, kind));
+                }
+            },
         }
     }
 
     async fn carry(&mut self, transfer: &Transfer, mut client: BoxIo) -> Result<(), FinalFault> {
-        let first_bytes = self.establish(transfer, &mut client).await?;
+        let spoken = self.establish(transfer, &mut client).await?;
         self.held = Vec::new();
         enter(transfer, Stage::ReceivingBody);
         let counters = transfer.counters();
-        let fault = if let Err(error) = client.write_all(&first_bytes).await {
+        let fault = if let Err(error) = client.write_all(&spoken).await {
             Fault::new(Leg::Client, Stage::ReceivingBody, classify::client(&error)).source(error)
         } else {
             counters
                 .down
-                .fetch_add(first_bytes.len() as u64, Ordering::SeqCst);
-            drop(first_bytes);
+                .fetch_add(spoken.len() as u64, Ordering::SeqCst);
+            drop(spoken);
             let (up, down) = (&counters.up, &counters.down);
             tokio::select! {
+                biased;
                 pumped = pump(&mut client, &mut self.reached.io, up, down) => {
                     let Some(fault) = pumped.fault() else {
                         self.plan.complete();
@@ -184,7 +188,7 @@ impl Tunnel {
     fn origin_fault(&self, stage: Stage, kind: FaultKind, source: Option<std::io::Error>) -> Fault {
         let stage = match stage {
             Stage::Handshaking => stage,
-            _ => self.connect_stage,
+            _ => self.reached_in,
         };
         let mut fault = Fault::new(Leg::Origin, stage, kind).peer(self.reached.peer);
         fault.source = source.map(Into::into);
@@ -219,22 +223,22 @@ impl Tunnel {
         client: &mut BoxIo,
     ) -> FirstFlightEnd {
         let limit = self.plan.route().dial.handshake_timeout;
-        let mut first_bytes = Vec::new();
+        let mut spoken = Vec::new();
         loop {
             let before = self.held.len();
-            if before >= MAX_FLIGHT {
+            if before >= LIMIT {
                 return FirstFlightEnd::ReplayGone;
             }
             let flight = FlightKind::of(&self.held);
             let handshaking = flight == FlightKind::Handshake;
             enter(transfer, flight.stage());
             // Only a handshake must be answered; an idle tunnel may wait without limit.
-            let after_limit = after_limit(handshaking.then_some(limit));
+            let silence = silence(handshaking.then_some(limit));
             tokio::select! {
                 biased;
-                read = read_more(&mut self.reached.io, &mut first_bytes) => return match read {
+                read = read_more(&mut self.reached.io, &mut spoken) => return match read {
                     Ok(0) => FirstFlightEnd::OriginFailed(FaultKind::ClosedEarly, None),
-                    Ok(_) => FirstFlightEnd::Spoke(first_bytes),
+                    Ok(_) => FirstFlightEnd::Spoke(spoken),
                     Err(error) => FirstFlightEnd::OriginFailed(classify::io(&error), Some(error)),
                 },
                 read = read_more(client, &mut self.held) => match read {
@@ -243,7 +247,7 @@ impl Tunnel {
                         let bytes = self.held.get(before..).unwrap_or_default();
                         transfer.counters().up.fetch_add(read as u64, Ordering::SeqCst);
                         let limit = handshaking.then_some(limit);
-                        if let Err((kind, source)) = send_flight(&mut self.reached.io, bytes, transfer, limit).await {
+                        if let Err((kind, source)) = offer(&mut self.reached.io, bytes, transfer, limit).await {
                             return FirstFlightEnd::OriginFailed(kind, source);
                         }
                     }
@@ -252,27 +256,27 @@ impl Tunnel {
                 stall = transfer.stalled() => {
                     return FirstFlightEnd::OriginFailed(FaultKind::Stalled(stall.verdict), None);
                 }
-                () = after_limit => return FirstFlightEnd::OriginFailed(FaultKind::TimedOut, None),
+                () = silence => return FirstFlightEnd::OriginFailed(FaultKind::TimedOut, None),
             }
         }
     }
 
     /// The next connection, with the flight sent on it.
     async fn reconnect(&mut self, transfer: &Transfer, fault: Fault) -> Result<(), FinalFault> {
-        let mut step = self.plan.on_event(self.failed(fault)).await?;
+        let mut turn = self.plan.on_event(self.failed(fault)).await?;
         loop {
-            self.reached = connect(&mut self.plan, step).await?;
-            self.connect_stage = transfer.stage();
+            self.reached = connect(&mut self.plan, turn).await?;
+            self.reached_in = transfer.stage();
             let flight = FlightKind::of(&self.held);
             enter(transfer, flight.stage());
             let limit = self.plan.route().dial.handshake_timeout;
             let limit = (flight == FlightKind::Handshake).then_some(limit);
-            let sent = send_flight(&mut self.reached.io, &self.held, transfer, limit).await;
-            let Err((kind, source)) = sent else {
+            let offered = offer(&mut self.reached.io, &self.held, transfer, limit).await;
+            let Err((kind, source)) = offered else {
                 return Ok(());
             };
             let fault = self.origin_fault(transfer.stage(), kind, source);
-            step = self.plan.on_event(self.failed(fault)).await?;
+            turn = self.plan.on_event(self.failed(fault)).await?;
         }
     }
 }
@@ -285,9 +289,9 @@ fn enter(transfer: &TransferHandle, stage: Stage) {
 }
 
 /// Dials until a connection is established.
-async fn connect(plan: &mut UpstreamPlan, mut step: PlanStep) -> Result<OriginStream, FinalFault> {
+async fn connect(plan: &mut UpstreamPlan, mut turn: PlanStep) -> Result<OriginStream, FinalFault> {
     loop {
-        step = match step {
+        turn = match turn {
             PlanStep::Connect(connect) => match plan.dial(connect).await {
                 Ok(reached) => {
                     plan.on_event(Event::Dialled).await?;
@@ -302,7 +306,7 @@ async fn connect(plan: &mut UpstreamPlan, mut step: PlanStep) -> Result<OriginSt
 }
 
 /// Writes part of the flight, unless the watchdog or the handshake deadline ends it first.
-async fn send_flight(
+async fn offer(
     io: &mut BoxIo,
     bytes: &[u8],
     transfer: &TransferHandle,
@@ -315,12 +319,12 @@ async fn send_flight(
     tokio::select! {
         written = writing => written.map_err(|error| (classify::io(&error), Some(error))),
         stall = transfer.stalled() => Err((FaultKind::Stalled(stall.verdict), None)),
-        () = after_limit(limit) => Err((FaultKind::TimedOut, None)),
+        () = silence(limit) => Err((FaultKind::TimedOut, None)),
     }
 }
 
 /// Completes after `limit`, where there is one.
-async fn after_limit(limit: Option<Duration>) {
+async fn silence(limit: Option<Duration>) {
     match limit {
         Some(limit) => tokio::time::sleep(limit).await,
         None => std::future::pending().await,

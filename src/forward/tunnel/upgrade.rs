@@ -17,7 +17,7 @@ use crate::forward::{
 };
 use crate::{
     model::{Fault, FaultKind, Leg, Stage, classify},
-    track::{Transfer, TransferOutcome},
+    track::{Transfer, TransferOutcome, TunnelStop},
 };
 
 /// Passes the origin's 101 on, and pumps once both sides have switched.
@@ -57,8 +57,10 @@ pub(crate) fn switch(
         let pumping = pin!(pump(&mut client, &mut origin, &counters.up, &counters.down));
         let pumped = tokio::select! {
             pumped = transfer.wake_with(pumping) => pumped,
-            () = transfer.idle_at_shutdown(&shutdown) => return transfer.finish(TransferOutcome::Closed),
-            () = shutdown.ended() => PumpOutcome::failed(Leg::Client, FaultKind::Shutdown),
+            stopped = transfer.stopped_by(&shutdown) => match stopped {
+                TunnelStop::Idle => return transfer.finish(TransferOutcome::Closed),
+                TunnelStop::Busy => PumpOutcome::failed(Leg::Client, FaultKind::Shutdown),
+            },
             stall = transfer.stalled() => {
                 let fault = transfer.stall_fault(&stall).with_unsent(false);
                 return transfer.fail(fault);

@@ -172,8 +172,9 @@ impl UpstreamPlan {
             }
         };
         tokio::select! {
-            dialled = dialling => dialled.map_err(Event::DialFailed),
+            biased;
             () = self.forwarder.shared.shutdown.ended() => Err(self.shutdown()),
+            dialled = dialling => dialled.map_err(Event::DialFailed),
         }
     }
 

@@ -55,13 +55,15 @@ impl LogEvent for TransferEnded {
     fn emit(&self, metrics: &Metrics) {
         let route = &self.subject.route;
         self.measure(metrics, route);
-        let stages = self
-            .stages
-            .iter()
-            .filter(|(_, ms)| *ms > 0)
-            .map(|(stage, ms)| format!("{}={ms}", stage.as_str()))
-            .collect::<Vec<_>>()
-            .join(",");
+        let mut stages = String::with_capacity(64);
+        for (stage, ms) in self.stages.iter().filter(|(_, ms)| *ms > 0) {
+            if !stages.is_empty() {
+                stages.push(',');
+            }
+            stages.push_str(stage.as_str());
+            stages.push('=');
+            digits::number(&mut stages, *ms);
+        }
         line!(
             info,
             &self.subject,

@@ -104,8 +104,6 @@ impl Writer {
         }
         queue.push(&line);
         let wakes = queue.thread == ThreadState::Idle || queue.chunks.len() > 1;
-        // Waking is a system call: the lines until the thread runs need no other.
-        queue.thread = ThreadState::Busy;
         drop(queue);
         if wakes {
             self.0.filled.notify_one();
@@ -179,11 +177,9 @@ impl WriterQueue {
                 queue.thread = ThreadState::Busy;
                 return chunk;
             }
-            if queue.chunks.is_empty() {
-                self.drained.notify_all();
-            }
-            queue = if queue.chunks.is_empty() && left.is_zero() {
+            queue = if queue.chunks.is_empty() {
                 queue.thread = ThreadState::Idle;
+                self.drained.notify_all();
                 let waited = self.filled.wait(queue);
                 waited.unwrap_or_else(PoisonError::into_inner)
             } else {

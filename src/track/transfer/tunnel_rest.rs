@@ -78,9 +78,19 @@ impl TransferHandle {
         .await
     }
 
-    /// Completes when the daemon stops and this tunnel is idle. A client that waits for a server's response, as in a push over ssh, is not idle.
-    pub(crate) async fn idle_at_shutdown(&self, shutdown: &Shutdown) {
+    /// Completes when shutdown ends this tunnel: at its first step where the tunnel is idle, else at the second. A client that waits for a
+    /// server's response, as in a push over ssh, is not idle.
+    pub(crate) async fn stopped_by(&self, shutdown: &Shutdown) -> TunnelStop {
+        // One wait until then: the tunnel polls it with each of its events.
         shutdown.drained().await;
+        tokio::select! {
+            () = self.idle() => TunnelStop::Idle,
+            () = shutdown.ended() => TunnelStop::Busy,
+        }
+    }
+
+    /// Completes once nothing has moved for some seconds and neither side owes the other one data.
+    async fn idle(&self) {
         loop {
             let before = self.0.counters.moved();
             tokio::time::sleep(IDLE_AT_SHUTDOWN).await;
@@ -89,6 +99,15 @@ impl TransferHandle {
             }
         }
     }
+}
+
+/// How shutdown finds a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TunnelStop {
+    /// Nothing is on its way: it ends normally.
+    Idle,
+    /// It is cut.
+    Busy,
 }
 
 #[cfg(test)]

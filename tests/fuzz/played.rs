@@ -17,24 +17,24 @@ use tokio::{
 
 /// The stream to it.
 pub(crate) struct Peer {
-    output: Vec<u8>,
-    /// The bytes of one read.
+    says: Vec<u8>,
+    /// So many bytes a read.
     step: usize,
-    /// The number of bytes that were read.
-    bytes_read: Arc<AtomicUsize>,
+    /// How much of it was read.
+    taken: Arc<AtomicUsize>,
 }
 
 impl Peer {
-    pub(crate) fn new(output: &[u8], step: usize) -> Self {
+    pub(crate) fn new(says: &[u8], step: usize) -> Self {
         Self {
-            output: output.to_vec(),
+            says: says.to_vec(),
             step: step.max(1),
-            bytes_read: Arc::default(),
+            taken: Arc::default(),
         }
     }
 
-    pub(crate) fn bytes_read(&self) -> Arc<AtomicUsize> {
-        Arc::clone(&self.bytes_read)
+    pub(crate) fn taken(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.taken)
     }
 }
 
@@ -44,10 +44,10 @@ impl AsyncRead for Peer {
         _: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let rest = &self.output[self.bytes_read.load(Ordering::Relaxed)..];
+        let rest = &self.says[self.taken.load(Ordering::Relaxed)..];
         let count = rest.len().min(self.step).min(buf.remaining());
         buf.put_slice(&rest[..count]);
-        self.bytes_read.fetch_add(count, Ordering::Relaxed);
+        self.taken.fetch_add(count, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
 }
@@ -70,7 +70,7 @@ impl AsyncWrite for Peer {
     }
 }
 
-/// A runtime with a paused clock, which advances when all tasks wait.
+/// A runtime whose clock stands, and leaps where everybody waits.
 pub(crate) fn runtime() -> Runtime {
     let mut builder = Builder::new_current_thread();
     builder.enable_time().start_paused(true).build().unwrap()
