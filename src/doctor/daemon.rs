@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{model::secret::Credentials, net::api};
 
@@ -72,40 +72,39 @@ impl RecentFault {
 impl DaemonAddress {
     /// What the daemon reports about itself. Fails where no daemon answers.
     pub(crate) async fn about(&self) -> io::Result<DaemonInfo> {
-        let page = self.ask("GET /-/api/daemon").await?;
-        serde_json::from_str(&page).map_err(io::Error::other)
+        self.ask("GET /-/api/daemon").await
     }
 
     /// Its last faults; none where it does not answer.
     pub(super) async fn faults(&self) -> Vec<RecentFault> {
         #[derive(Default, Deserialize)]
-        struct Page {
+        struct FaultList {
             #[serde(default)]
             faults: Vec<RecentFault>,
         }
-        let page = self.ask("GET /-/api/faults").await.unwrap_or_default();
-        let page: Page = serde_json::from_str(&page).unwrap_or_default();
-        page.faults
+        let answer: io::Result<FaultList> = self.ask("GET /-/api/faults").await;
+        answer.unwrap_or_default().faults
     }
 
     /// A nonce, which the daemon echoes for a minute.
     pub(super) async fn nonce(&self) -> io::Result<String> {
         #[derive(Deserialize)]
-        struct Page {
+        struct Nonce {
             nonce: String,
         }
-        let page = self.ask("POST /-/api/nonce").await?;
-        let page: Page = serde_json::from_str(&page).map_err(io::Error::other)?;
-        Ok(page.nonce)
+        let answer: Nonce = self.ask("POST /-/api/nonce").await?;
+        Ok(answer.nonce)
     }
 
-    async fn ask(&self, request: &'static str) -> io::Result<String> {
+    /// The JSON that the daemon answers.
+    async fn ask<T: DeserializeOwned>(&self, request: &'static str) -> io::Result<T> {
         let Self {
             address,
             credentials,
         } = self.clone();
         let asking = move || api::ask(address, credentials.as_ref(), request);
         let asked = tokio::task::spawn_blocking(asking);
-        asked.await.map_err(io::Error::other)?
+        let answer = asked.await.map_err(io::Error::other)??;
+        serde_json::from_str(&answer).map_err(io::Error::other)
     }
 }
