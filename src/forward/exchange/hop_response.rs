@@ -79,14 +79,14 @@ pub(super) fn hop_evidence<B>(response: &Response<B>, info: &ConnectionInfo) -> 
     if !info.hop || info.genuine || status.as_u16() < 400 || of_origin {
         return None;
     }
-    let mut said = Vec::new();
+    let mut evidence = Vec::new();
     if let Some(error) = headers.get(X_SQUID_ERROR) {
         let error = String::from_utf8_lossy(error.as_bytes());
-        said.push(format!("X-Squid-Error: {error}"));
+        evidence.push(format!("X-Squid-Error: {error}"));
     }
     match server(headers) {
         Some(server) if PROXY_SERVERS.iter().any(|proxy| server.starts_with(proxy)) => {
-            said.push(format!("Server: {server}"));
+            evidence.push(format!("Server: {server}"));
         }
         // HAProxy and privoxy name themselves in neither field when they answer for a server that they did not reach.
         None if info.absolute_form.is_some()
@@ -94,11 +94,11 @@ pub(super) fn hop_evidence<B>(response: &Response<B>, info: &ConnectionInfo) -> 
             && is_page(headers)
             && (502..=504).contains(&status.as_u16()) =>
         {
-            said.push("neither `Server` nor `Via`".into());
+            evidence.push("neither `Server` nor `Via`".into());
         }
         Some(_) | None => {}
     }
-    if said.is_empty() {
+    if evidence.is_empty() {
         return None;
     }
     let phrase = response.extensions().get::<ReasonPhrase>();
@@ -107,7 +107,7 @@ pub(super) fn hop_evidence<B>(response: &Response<B>, info: &ConnectionInfo) -> 
     let text = format!(
         "the hop's own answer: {}; {}",
         phrase.unwrap_or_default(),
-        said.join("; ")
+        evidence.join("; ")
     );
     let printable = text.chars().filter(|c| !c.is_control());
     Some(printable.take(MAX_SHOWN).collect::<String>().into())

@@ -158,12 +158,12 @@ async fn play(scripts: Vec<Vec<HopBehaviour>>) -> TestHop {
     let address = listener.local_addr().unwrap();
     let received = Arc::new(Mutex::new(String::new()));
     let mut runtime = tokio::task::JoinSet::new();
-    let hears = Arc::clone(&received);
+    let log = Arc::clone(&received);
     runtime.spawn(async move {
         for script in scripts {
             let (mut socket, _) = listener.accept().await.unwrap();
             for act in script {
-                perform(act, &mut socket, &hears).await;
+                perform(act, &mut socket, &log).await;
             }
         }
     });
@@ -201,8 +201,13 @@ async fn perform(act: HopBehaviour, socket: &mut TcpStream, received: &Mutex<Str
 }
 
 async fn hop_answering(text: &str) -> TestHop {
-    let said = HopBehaviour::Write(text.as_bytes().to_vec());
-    play(vec![vec![HopBehaviour::ReadHead, said, HopBehaviour::Stay]]).await
+    let reply = HopBehaviour::Write(text.as_bytes().to_vec());
+    play(vec![vec![
+        HopBehaviour::ReadHead,
+        reply,
+        HopBehaviour::Stay,
+    ]])
+    .await
 }
 
 async fn read(connection: &mut DialledConnection, count: usize) -> String {

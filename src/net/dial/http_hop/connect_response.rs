@@ -74,25 +74,25 @@ impl ConnectResponse {
     /// The hop's explanation of its refusal: reason phrase, text of the body, and its explanatory headers. `mask` masks each, because error
     /// pages quote requests.
     pub(super) fn explanation(&self, body: &[u8], mask: impl Fn(&str) -> String) -> String {
-        let mut said = vec![self.reason.clone()];
+        let mut texts = vec![self.reason.clone()];
         for name in ["Proxy-Status", "X-Squid-Error", "Location"] {
             if let Some(value) = self.header(name) {
-                said.push(format!("{name}: {value}"));
+                texts.push(format!("{name}: {value}"));
             }
         }
         if self.is_readable() {
-            said.push(self.text(body.get(..MAX_BODY).unwrap_or(body)));
+            texts.push(self.text(body.get(..MAX_BODY).unwrap_or(body)));
         }
         // Masked before truncation: a truncated password would not be found.
         let (html, head) = (self.is_html(), format!("{} {}", self.status, self.reason));
         let shown = |(at, part): (usize, &String)| {
             let part = mask(part);
-            match self.is_readable() && at + 1 == said.len() {
+            match self.is_readable() && at + 1 == texts.len() {
                 true => page::reason(&part, html, &head, &mask),
                 false => part.chars().take(MAX_SHOWN).collect::<String>(),
             }
         };
-        let shown = said.iter().enumerate().map(shown);
+        let shown = texts.iter().enumerate().map(shown);
         let mut parts: Vec<String> = Vec::new();
         for part in shown.filter(|part| !part.is_empty()) {
             if !parts.contains(&part) {

@@ -161,8 +161,8 @@ async fn a_refusal_has_the_meaning_of_its_code() {
 
 #[tokio::test]
 async fn an_http_server_behind_a_socks_url_is_detected_by_its_response() {
-    let said = HopBehaviour::Write(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec());
-    let peer = play(vec![vec![HopBehaviour::Read(3), said]]).await;
+    let reply = HopBehaviour::Write(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec());
+    let peer = play(vec![vec![HopBehaviour::Read(3), reply]]).await;
     let via = hop(HopKind::Socks5h, peer.address, false);
     let fault = err(tunnel(&via, "hf.co:443", &route()).await);
     assert_eq!(fault.kind, FaultKind::BadAnswer);

@@ -84,11 +84,11 @@ async fn an_idle_connection_is_closed_for_a_waiting_client_and_a_busy_one_is_not
         silent.tcp.socket().readable().await.unwrap();
         drop(silent);
     };
-    let (came, ()) = tokio::join!(gets_slot(&waits, 60), async {
+    let (obtained, ()) = tokio::join!(gets_slot(&waits, 60), async {
         tokio::time::sleep(MIN_IDLE * 2).await;
         task.await;
     });
-    assert!(came);
+    assert!(obtained);
     let still_open = answered.tcp.socket().try_read(&mut [0]).unwrap_err();
     assert_eq!(still_open.kind(), std::io::ErrorKind::WouldBlock);
 }

@@ -98,9 +98,9 @@ fn a_secret_is_masked_before_the_text_is_truncated() {
     let plain =
         response("HTTP/1.1 400 hunter2\nContent-Type: text/plain\nProxy-Status: x; hunter2");
     let body = format!("{}hunter2", "x".repeat(196));
-    let said = plain.explanation(body.as_bytes(), |text| text.replace("hunter2", "***"));
-    assert!(!said.contains("hunt"), "{said}");
-    assert_eq!(said.matches("***").count(), 3);
+    let text = plain.explanation(body.as_bytes(), |text| text.replace("hunter2", "***"));
+    assert!(!text.contains("hunt"), "{text}");
+    assert_eq!(text.matches("***").count(), 3);
 }
 
 #[test]
