@@ -1,8 +1,12 @@
 //! A client's HTTP/1.1 connection: its settings, its end at shutdown, and the drain after a refusal.
 
-use std::{net::SocketAddr, pin::Pin, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
-use hyper::{StatusCode, body::Incoming, server::conn::http1};
+use hyper::{StatusCode, server::conn::http1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
@@ -54,30 +58,31 @@ pub(super) async fn linger(mut socket: Tcp) {
     let _ = tokio::time::timeout(LINGER, reading).await;
 }
 
-/// Drives a server connection: the first step of shutdown ends it when it is idle, the second at once.
-pub(super) async fn run<I, S>(
-    mut connection: Pin<&mut http1::UpgradeableConnection<I, S>>,
+/// Drives a server connection: the first step of shutdown ends it when it is idle, the second at once; `idle` ends it too.
+pub(super) async fn run<C>(
+    mut connection: Pin<&mut C>,
+    graceful_shutdown: fn(Pin<&mut C>),
     client: SocketAddr,
     shutdown: &Shutdown,
+    idle: impl Future<Output = ()>,
 ) -> Result<(), hyper::Error>
 where
-    S: hyper::service::HttpService<Incoming, ResBody = crate::forward::ResponseBody>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    C: Future<Output = Result<(), hyper::Error>>,
 {
     let mut draining = false;
+    let mut idle = pin!(idle);
     loop {
         tokio::select! {
             ended = connection.as_mut() => {
-                if let Err(error) = ended {
+                if let Err(error) = &ended {
                     tracing::debug!(%client, %error, "client connection ended");
-                    return Err(error);
                 }
-                return Ok(());
+                return ended;
             }
+            () = &mut idle => return Ok(()),
             () = shutdown.drained(), if !draining => {
                 draining = true;
-                connection.as_mut().graceful_shutdown();
+                graceful_shutdown(connection.as_mut());
             }
             () = shutdown.ended(), if draining => {
                 // Each transfer notices the shutdown itself; this lets it log and respond.

@@ -16,9 +16,12 @@ mod refuse;
 mod reverse;
 mod wrong_protocol;
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, future::pending, net::SocketAddr, pin::pin, sync::Arc};
 
-use hyper::{Method, Request, body::Incoming, service::service_fn};
+use hyper::{
+    Method, Request, body::Incoming, server::conn::http1::UpgradeableConnection,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 
 use crate::{
@@ -107,7 +110,8 @@ impl FrontServer {
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades();
         let shutdown = &forwarder.shared.shutdown;
-        if let Err(error) = run(std::pin::pin!(connection), client.peer, shutdown).await {
+        let (connection, close) = (pin!(connection), UpgradeableConnection::graceful_shutdown);
+        if let Err(error) = run(connection, close, client.peer, shutdown, pending()).await {
             if let Some(fault) = wrong_protocol::malformed(&error, &line, client.peer) {
                 log_refusal_without_target(&self.current(), client.peer, fault);
             }

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::pending,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,6 +13,7 @@ use hyper::{
     Method, Request, StatusCode, Version,
     body::Incoming,
     header::{CONNECTION, HeaderValue},
+    server::conn::{http1::UpgradeableConnection, http2::Connection},
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
@@ -103,7 +105,8 @@ impl TerminatedConnection {
         let (client, shutdown) = (self.conn.address, &forwarder.shared.shutdown);
         // Boxed, so that an upgraded protocol runs without its memory.
         let mut connection = Box::pin(connection);
-        let ran = run(connection.as_mut(), client, shutdown).await;
+        let close = UpgradeableConnection::graceful_shutdown;
+        let ran = run(connection.as_mut(), close, client, shutdown, pending()).await;
         drop(connection);
         if let Some(upgraded) = self.conn.after_upgrade.take() {
             upgraded.await;
@@ -120,7 +123,8 @@ impl TerminatedConnection {
         let service = service_fn(move |request| this.clone().response(request));
         let connection = std::pin::pin!(http2.serve_connection(io, service));
         let idle = http2::first_request_overdue(listen.head_timeout, &self.request_seen);
-        http2::run(connection, self.conn.address, &shared.shutdown, idle).await;
+        let (client, close) = (self.conn.address, Connection::graceful_shutdown);
+        let _ = run(connection, close, client, &shared.shutdown, idle).await;
     }
 
     async fn response(
