@@ -1,11 +1,12 @@
 //! The runtime: [`Tasks`], which spawns all tasks, and [`Shutdown`], the two steps of stopping.
 //!
 //! Draining waits for every spawned task, so that no transfer is cut off. In addition: [`Workers`], threads for calls that may block for
-//! long; [`Lookups`], which share and cache the results of such calls; [`memory`], which returns unused memory to the system; and the limits
-//! of this process.
+//! long; [`Lookups`], which share and cache the results of such calls; [`ReusedTimer`]; [`memory`], which returns unused memory to the
+//! system; and the limits of this process.
 
 mod lookups;
 pub(crate) mod memory;
+mod reused_timer;
 mod system;
 mod workers;
 
@@ -19,6 +20,7 @@ use std::future::Future;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use lookups::Lookups;
+pub(crate) use reused_timer::ReusedTimer;
 pub(crate) use system::{descriptor_limit, shows_colours, terminal_size};
 pub(crate) use workers::Workers;
 

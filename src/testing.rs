@@ -2,6 +2,10 @@
 
 pub mod parsers;
 
+use crate::model::{
+    Fault, FaultKind, Leg, Stage, advice::AdviceContext, fault::table::FAULT_KINDS,
+};
+
 pub use crate::{
     config::{Config, DEFAULT, Problems, load},
     forward::Shared,
@@ -18,6 +22,32 @@ pub use crate::{
         transfer::Snapshot,
     },
 };
+
+/// The codes of the kinds of faults with advice.
+pub fn kinds_with_advice() -> Vec<&'static str> {
+    let context = AdviceContext {
+        host: "host.test",
+        port: 443,
+        route: "route",
+        upstream: "hop",
+        max_segment: None,
+    };
+    let places = || {
+        Leg::ALL
+            .into_iter()
+            .flat_map(|leg| Stage::ALL.map(|stage| (leg, stage)))
+    };
+    let advised = |kind: &FaultKind| {
+        places().any(|(leg, stage)| {
+            Fault::new(leg, stage, kind.clone())
+                .advice(context)
+                .is_some()
+        })
+    };
+    let kinds = FAULT_KINDS.iter().zip(FaultKind::samples());
+    let with_advice = kinds.filter(|(_, kind)| advised(kind));
+    with_advice.map(|(row, _)| row.code).collect()
+}
 
 /// The codes of the verdicts on stalls.
 pub fn verdicts() -> Vec<&'static str> {

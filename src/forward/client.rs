@@ -89,8 +89,8 @@ pub(crate) struct ClientConn {
 
 impl ClientConn {
     /// Why `request` differs from what its client wrote: hyper drops the fragment of a target.
-    pub(crate) fn cut<B>(&self, request: &Request<B>) -> Option<String> {
-        self.line.as_ref()?.cut(request)
+    pub(crate) fn fragment_objection<B>(&self, request: &Request<B>) -> Option<String> {
+        self.line.as_ref()?.fragment_objection(request)
     }
 
     /// The server has passed a request on: its response comes from a service.

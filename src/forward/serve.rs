@@ -132,7 +132,7 @@ impl Forwarder {
         if let Some(detail) = framing::request_objection(request.headers()) {
             return refused(FaultKind::BadRequest, detail.into());
         }
-        if let Some(detail) = exchange_request.client.cut(request) {
+        if let Some(detail) = exchange_request.client.fragment_objection(request) {
             return refused(FaultKind::BadRequest, detail);
         }
         self.admit(target)

@@ -219,6 +219,10 @@ impl AsyncWrite for Tcp {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // send(2) costs less than writev(2), and rustls writes one record at a time.
+        if let [only] = bufs {
+            return self.poll_write(cx, only);
+        }
         let length = bufs.iter().map(|buf| buf.len()).sum();
         let result = self.poll_writing(cx, length, || self.0.socket.try_write_vectored(bufs));
         self.count_written(&result);

@@ -237,7 +237,7 @@ impl Attempts {
         self.on_failure(fault.with_unsent(request.may_repeat()), now, jitter)
     }
 
-    /// An attempt failed; `fault` says whether another one could act twice.
+    /// Reacts to a failed attempt; `fault.unsent` is true where another one cannot act twice.
     fn on_failure(&mut self, fault: Fault, now: Instant, jitter: f64) -> Reaction {
         self.http1 |= fault.wants_http1();
         if suspects_large_segments(&fault) && !self.small_segments {
@@ -263,13 +263,13 @@ impl Attempts {
 
     /// What the circuit of the upstream in use learns of a fault.
     fn lesson(&self, fault: &Fault, decision: RetryDecision) -> Option<(usize, Lesson)> {
-        // A mirror that asks for withheld credentials is healthy, and a shortage on this machine says nothing about a path.
+        // A mirror that asks for withheld credentials is healthy, and a shortage on this machine is no fault of the path.
         let blameless = matches!(
             fault.kind,
             FaultKind::CredentialsWithheld
                 | FaultKind::Local
                 | FaultKind::Answered(_)
-                // A connection over the old network says nothing about the path over the new one.
+                // The connection belonged to the previous network.
                 | FaultKind::StaleConnection
         );
         let goes_on = matches!(decision, RetryDecision::Again { .. });

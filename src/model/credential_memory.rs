@@ -76,8 +76,8 @@ impl CredentialMemory {
         true
     }
 
-    /// The origin `from` redirects a client to `to`, in its response to a request with `credentials`. An origin that had redirected the
-    /// client to `from` has then redirected it to `to` as well.
+    /// Records that `from` redirects a client to `to`, in its response to a request with `credentials`. An origin that had redirected the client
+    /// to `from` has then redirected it to `to` as well.
     pub(crate) fn note_redirect<'c>(
         &self,
         from: &CredentialOrigin,
@@ -102,14 +102,15 @@ impl CredentialMemory {
         seen.bound();
     }
 
-    /// The origin answered 401: from now on, the client's credentials for it are meant for it.
+    /// Records that the origin answered 401: credentials that the client sends to it from now on are meant for it.
     pub(crate) fn note_challenge(&self, origin: &CredentialOrigin, now: Instant) {
         let mut seen = self.lock();
         seen.asked.insert(origin.clone(), now);
         seen.bound();
     }
 
-    /// A response told the client to send each credential to its origin. A credential that was never used elsewhere needs no grant.
+    /// Records that a response told the client to send each credential to its origin. A credential that was never used elsewhere needs no
+    /// grant.
     pub(crate) fn note_grants<'c>(
         &self,
         granted: impl Iterator<Item = (Credential<'c>, CredentialOrigin)>,

@@ -58,7 +58,7 @@ impl Health {
         table.circuits.is_empty() && table.suspects.is_empty()
     }
 
-    /// A transfer gave the upstream up, or its probe or trial failed.
+    /// Records that a transfer gave up on the upstream, or that its probe or trial failed.
     pub(crate) fn note_failure(&self, failure: CircuitFailure<'_>, now: Instant) -> CircuitChange {
         let mut table = self.table();
         if table.circuits.len() >= LIMIT {
@@ -94,7 +94,7 @@ impl Health {
         CircuitChange::Opened(failure.cooldown)
     }
 
-    /// A request that cannot be repeated failed once. A second such failure in a row, without a success in between, opens the circuit.
+    /// Records the failure of a request that cannot be repeated. A second one without a success in between opens the circuit.
     pub(crate) fn note_doubtful_failure(
         &self,
         failure: CircuitFailure<'_>,
@@ -114,7 +114,7 @@ impl Health {
         Some(self.note_failure(failure, now))
     }
 
-    /// The upstream worked for `host`: closes the circuit. Where a failure after the head opened it, only a complete response closes it.
+    /// Records that the upstream worked for `host`, and closes the circuit. A failure after the head needs a complete response to close it.
     pub(crate) fn record_success(
         &self,
         host: &str,
@@ -133,7 +133,7 @@ impl Health {
         Some(CircuitChange::Closed(lasted))
     }
 
-    /// The probe of [`Order::probe`] connected.
+    /// Records that the probe of [`Order::probe`] connected.
     pub(crate) fn record_connected_probe(
         &self,
         host: &str,
@@ -153,8 +153,8 @@ impl Health {
         Some(CircuitChange::OnTrial)
     }
 
-    /// The trial of [`Order::trial`], or the probe of [`Order::probe`], is over. Where it had no result (the trial's client left), the next
-    /// transfer tries, or another probe follows after the same wait.
+    /// Ends the trial of [`Order::trial`] or the probe of [`Order::probe`]. If it had no result (the trial's client left), the next transfer is
+    /// the trial, or another probe follows after the same wait.
     pub(crate) fn end_attempt(&self, host: &str, upstream: &str, now: Instant) {
         let mut table = self.table();
         let key = key(host, upstream);
@@ -216,8 +216,8 @@ impl Health {
         circuit == Some(CircuitState::Probing)
     }
 
-    /// Applies a new config: it may have other upstreams of the same name, and a user who repaired one wants to use it. Running probes and
-    /// trials still end normally.
+    /// Forgets all circuits for a new config: it may have other upstreams of the same names, and a user who repaired one wants to use it.
+    /// Running probes and trials still end normally.
     pub(crate) fn clear(&self) {
         let mut table = self.table();
         table.circuits.clear();

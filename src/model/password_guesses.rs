@@ -79,7 +79,7 @@ impl PasswordGuesses {
         Some(turn)
     }
 
-    /// The credentials were right: later requests do not wait because of them.
+    /// Records right credentials: later requests do not wait because of them.
     pub(crate) fn note_right(&self, source: GuessSource, now: Instant) {
         let mut all = self.lock();
         let source = counted(&all, source);
@@ -88,7 +88,7 @@ impl PasswordGuesses {
         }
     }
 
-    /// The credentials were wrong.
+    /// Records wrong credentials.
     pub(crate) fn note_wrong(&self, source: GuessSource, now: Instant) {
         let mut all = self.lock();
         all.retain(|_, wrong| now.saturating_duration_since(wrong.last) < FORGOTTEN);

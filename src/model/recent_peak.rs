@@ -17,14 +17,14 @@ pub(crate) struct RecentPeak {
 }
 
 impl RecentPeak {
-    /// One more is in use.
+    /// Counts one more use.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.advance(now);
         self.in_use += 1;
         self.peak = self.peak.max(self.in_use);
     }
 
-    /// One fewer is in use.
+    /// Counts one use less.
     pub(crate) fn end(&mut self, now: Instant) {
         self.advance(now);
         self.in_use = self.in_use.saturating_sub(1);

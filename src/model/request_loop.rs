@@ -1,10 +1,10 @@
 //! Detects a request that loops through gitferry and one hop.
 //!
 //! A name or a mark in the request ends a loop in its first round (`net::dial::trail`). Proxies may drop both, and SOCKS carries neither.
-//! Then many requests for one target wait for the hop, and they may as well come from many clients. The difference: in a loop, each request
-//! arrives because the one before was sent on. So where many requests wait, gitferry holds the next one for longer than any recent gap
-//! between two arrivals. If there are many clients, other requests arrive or are answered meanwhile. In a loop nothing happens, and the
-//! next request arrives right after the held one is sent on. Several such observations in a row prove a loop.
+//! Then many requests for one target wait for the hop, which may also come from many clients. But in a loop, each request arrives because
+//! the one before was sent on. So where many requests wait, gitferry holds the next one for longer than any recent gap between two arrivals.
+//! From many clients, other requests arrive or are answered meanwhile. In a loop nothing happens, and the next request arrives right after
+//! the held one is sent on. Several such observations in a row prove a loop.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ pub(crate) enum Release {
 }
 
 impl LoopDetector {
-    /// A request arrives.
+    /// Records the arrival of a request, and decides about it.
     pub(crate) fn arrive(&mut self, now: Instant) -> LoopDecision {
         self.waiting += 1;
         if self.is_known(now) {
@@ -96,7 +96,7 @@ impl LoopDetector {
         }
     }
 
-    /// A held request is sent on.
+    /// Releases a held request, and decides about it.
     pub(crate) fn release(&mut self, how: Release, now: Instant) -> LoopDecision {
         self.held = self.held.saturating_sub(1);
         if self.is_known(now) {
@@ -122,13 +122,13 @@ impl LoopDetector {
         self.held > 0
     }
 
-    /// A request was answered. In a loop none is.
+    /// Records a response. In a loop there is none.
     pub(crate) fn note_response(&mut self) {
         self.suspicion = 0;
         self.silent = false;
     }
 
-    /// A request no longer waits.
+    /// Records that a request no longer waits.
     pub(crate) fn depart(&mut self) {
         self.waiting = self.waiting.saturating_sub(1);
     }

@@ -150,20 +150,20 @@ impl Segments {
         Some(fetch.start)
     }
 
-    /// The first connection has read `count` more bytes.
+    /// Records that the first connection has read `count` more bytes.
     pub(crate) fn note_first_received(&mut self, count: u64) {
         if let Some(first) = &mut self.first {
             *first = (*first + count).min(self.length);
         }
     }
 
-    /// The first connection broke. Ranges take over its part, unless segments were given up.
+    /// Records that the first connection broke. Ranges take over its part, unless segments were given up.
     pub(crate) fn note_first_failed(&mut self) {
         self.skip_first();
         self.first = None;
     }
 
-    /// The first connection is silent. Ranges take over its part, unless segments were given up; it stays open.
+    /// Lets ranges take over the part of a silent first connection, unless segments were given up. It stays open.
     pub(crate) fn skip_first(&mut self) {
         let stop = self.stop();
         if self.delivered < stop && !self.given_up {
@@ -171,7 +171,7 @@ impl Segments {
         }
     }
 
-    /// Fetch `id` has received `count` more bytes; `None` where they are no longer wanted.
+    /// Records that fetch `id` has received `count` more bytes; `None` where they are no longer wanted.
     pub(crate) fn note_received(&mut self, id: u64, count: usize) -> Option<FetchWindow> {
         let fetch = self.fetches.iter_mut().find(|fetch| fetch.id == id)?;
         let part = self.ranges.get_mut(&fetch.start)?;
@@ -191,7 +191,7 @@ impl Segments {
         })
     }
 
-    /// Fetch `id` failed. The rest of its range is fetched again, within the limits [`TRIES`] and [`BREAKS`].
+    /// Records that fetch `id` failed. The rest of its range is fetched again, within the limits [`TRIES`] and [`BREAKS`].
     pub(crate) fn note_failed_fetch(&mut self, id: u64) {
         let Some(at) = self.fetches.iter().position(|fetch| fetch.id == id) else {
             return;
@@ -270,7 +270,7 @@ impl Segments {
             .map_or(0, |first| self.delivered.saturating_sub(first))
     }
 
-    /// The client received `count` more bytes.
+    /// Records that the client received `count` more bytes.
     pub(crate) fn note_delivered(&mut self, count: u64) {
         self.delivered = (self.delivered + count).min(self.length);
         let delivered = self.delivered;

@@ -53,12 +53,12 @@ pub(crate) enum SiblingOutcome {
 const RECENT: Duration = Duration::from_secs(600);
 
 impl Siblings {
-    /// A transfer of `route` through `upstream` got a response.
+    /// Records that a transfer of `route` through `upstream` got a response.
     pub(crate) fn record_success(&self, route: &str, role: Role, upstream: &str, now: Instant) {
         self.record(route, role, upstream, now, None);
     }
 
-    /// A transfer of `route` failed or stalled through `upstream`, with this code.
+    /// Records that a transfer of `route` through `upstream` failed or stalled with this code.
     pub(crate) fn record_failure(
         &self,
         route: &str,

@@ -168,16 +168,16 @@ mod tests {
     /// What a client reads that sends `requests` at once to a server with three interim responses for each request to `/slow`.
     async fn read(requests: &str, room: usize) -> String {
         let (mut client, server) = duplex(room);
-        let (server, voice) = Interims::new(server, |_, _| Vec::new());
+        let (server, interims) = Interims::new(server, |_, _| Vec::new());
         let line = server.request_line();
         let service = service_fn(move |request: Request<Incoming>| {
             line.mark_received();
-            let voice = voice.clone();
+            let interims = interims.clone();
             async move {
                 if request.uri().path() == "/slow" {
                     for _ in 0..3 {
                         tokio::time::sleep(Duration::from_secs(25)).await;
-                        voice.queue();
+                        interims.queue();
                     }
                     tokio::time::sleep(Duration::from_secs(25)).await;
                 }
@@ -206,13 +206,13 @@ mod tests {
     const LAST: &str = "GET /fast HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
     #[tokio::test(start_paused = true)]
-    async fn interim_responses_stand_before_their_response_and_never_within_another() {
+    async fn interim_responses_precede_their_response_and_are_never_inside_another() {
         // Pipelined, and through a pipe that takes a few bytes at a time.
         let requests = format!("{SLOW}{}{SLOW}{LAST}", SLOW.replace("/slow", "/fast"));
         for room in [1, 7, 64, 1 << 16] {
             let text = read(&requests, room).await;
-            let words: Vec<&str> = text.matches("HTTP/1.1 102 Processing\r\n\r\n").collect();
-            assert_eq!(words.len(), 6, "{text}");
+            let found: Vec<&str> = text.matches("HTTP/1.1 102 Processing\r\n\r\n").collect();
+            assert_eq!(found.len(), 6, "{text}");
             let without = text.replace("HTTP/1.1 102 Processing\r\n\r\n", "");
             let bodies: Vec<&str> = without
                 .split("HTTP/1.1 200 OK\r\n")
@@ -237,11 +237,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_wanted_and_taken_back_is_not_said() {
+    async fn a_cancelled_interim_response_is_not_written() {
         let (mut client, server) = duplex(64);
-        let (mut server, voice) = Interims::new(server, |_, _| Vec::new());
-        voice.queue();
-        voice.cancel();
+        let (mut server, interims) = Interims::new(server, |_, _| Vec::new());
+        interims.queue();
+        interims.cancel();
         server.flush().await.unwrap();
         server.write_all(b"x").await.unwrap();
         drop(server);

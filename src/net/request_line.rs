@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hyper::{Request, http::uri::PathAndQuery};
 
 /// The most bytes of a line that are kept.
-const MOST: usize = 8 * 1024;
+const MAX_LINE: usize = 8 * 1024;
 
 /// The first line received since the last response. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +17,7 @@ pub(crate) struct RequestLine(Arc<Mutex<CapturedLine>>);
 #[derive(Debug, Default)]
 struct CapturedLine {
     bytes: Vec<u8>,
-    whole: bool,
+    complete: bool,
     responded: bool,
     /// True where bytes arrived since the next request is expected.
     begun: bool,
@@ -44,22 +44,22 @@ impl RequestLine {
             };
         }
         line.begun = true;
-        if line.whole {
+        if line.complete {
             return;
         }
         let mut rest = read;
         // Empty lines may precede a request (RFC 9112, section 2.2).
-        while !line.whole && !rest.is_empty() {
+        while !line.complete && !rest.is_empty() {
             let end = rest.iter().position(|byte| *byte == b'\n');
             let (piece, after) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
-            let room = MOST.saturating_sub(line.bytes.len()).min(piece.len());
+            let room = MAX_LINE.saturating_sub(line.bytes.len()).min(piece.len());
             line.bytes
                 .extend_from_slice(piece.get(..room).unwrap_or_default());
             rest = after;
-            line.whole = end.is_some() || line.bytes.len() >= MOST;
+            line.complete = end.is_some() || line.bytes.len() >= MAX_LINE;
             if line.bytes.trim_ascii().is_empty() {
                 line.bytes.clear();
-                line.whole = false;
+                line.complete = false;
             }
         }
     }
@@ -110,7 +110,7 @@ impl RequestLine {
     pub(crate) fn objection(&self) -> Option<String> {
         let line = self.lock();
         let (_, target) = parts(&line.bytes)?;
-        let byte = unsupported_byte(target)?;
+        let byte = first_unsupported_byte(target)?;
         let shown = match byte {
             byte if byte.is_ascii_graphic() => format!(" ({})", char::from(byte)),
             _ => String::new(),
@@ -121,7 +121,7 @@ impl RequestLine {
     }
 
     /// The same for a request from which hyper removed the fragment.
-    pub(crate) fn cut<B>(&self, request: &Request<B>) -> Option<String> {
+    pub(crate) fn fragment_objection<B>(&self, request: &Request<B>) -> Option<String> {
         let taken = request
             .uri()
             .path_and_query()
@@ -154,7 +154,7 @@ fn parts(line: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The first byte of `target` that `http::Uri` refuses or cuts off.
-fn unsupported_byte(target: &[u8]) -> Option<u8> {
+fn first_unsupported_byte(target: &[u8]) -> Option<u8> {
     let mut query = false;
     for byte in target {
         query |= *byte == b'?';
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_byte_that_no_uri_holds_is_named_with_its_escape() {
+    fn an_unsupported_byte_is_reported_with_its_escape() {
         for (line, escape) in [
             (&b"GET /a<b HTTP/1.1\r\nHost: x\r\n\r\n"[..], "%3C"),
             (b"GET /a`b HTTP/1.1\r\n", "%60"),
@@ -196,8 +196,8 @@ mod tests {
             (b"\r\n\r\nGET /a<b HTTP/1.1\r\n", "%3C"),
             (b"GET /\xff HTTP/1.1\r\n", "%FF"),
         ] {
-            let told = objection(&[line]).unwrap();
-            assert!(told.contains(escape), "{told}");
+            let text = objection(&[line]).unwrap();
+            assert!(text.contains(escape), "{text}");
         }
         for line in [
             &b"GET /a?b=|^{}\\ HTTP/1.1\r\n"[..],
@@ -213,31 +213,35 @@ mod tests {
     }
 
     #[test]
-    fn a_line_in_pieces_is_one_and_only_the_first_counts() {
-        let told = objection(&[
+    fn a_line_in_pieces_is_joined_and_later_lines_ignored() {
+        let text = objection(&[
             b"\r\n",
             b"GET /",
             b"<",
             b" HTTP/1.1\r",
             b"\nGET /> HTTP/1.1\r\n",
         ]);
-        assert!(told.unwrap().contains("%3C"));
+        assert!(text.unwrap().contains("%3C"));
         let line = RequestLine::default();
         line.record(b"GET /< HTTP/1.1\r\n");
         line.mark_responded(b"");
         line.record(b"GET /> HTTP/1.1\r\n");
         assert!(line.objection().unwrap().contains("%3E"));
         line.mark_responded(b"");
-        line.record(&vec![b'<'; 3 * MOST]);
-        assert!(line.lock().bytes.len() <= MOST);
+        line.record(&vec![b'<'; 3 * MAX_LINE]);
+        assert!(line.lock().bytes.len() <= MAX_LINE);
     }
 
     #[test]
-    fn a_fragment_that_was_cut_off_is_noticed() {
+    fn a_removed_fragment_is_reported() {
         let line = RequestLine::default();
         line.record(b"GET /a?b#c HTTP/1.1\r\n");
         let request = |uri: &str| Request::get(uri).body(()).unwrap();
-        assert!(line.cut(&request("/a?b")).unwrap().contains("%23"));
-        assert_eq!(line.cut(&request("/other")), None);
+        assert!(
+            line.fragment_objection(&request("/a?b"))
+                .unwrap()
+                .contains("%23")
+        );
+        assert_eq!(line.fragment_objection(&request("/other")), None);
     }
 }

@@ -22,6 +22,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use begin::method;
 pub(crate) use begin::{Counters, TransferOutcome, TransferStart};
+pub(crate) use events::FinalFault;
 pub use snapshot::Snapshot;
 pub(crate) use snapshot::TransferDetail;
 pub(crate) use tunnel_rest::TunnelStop;
@@ -52,30 +53,11 @@ pub(crate) struct Transfer(TransferHandle);
 #[derive(Clone, Debug)]
 pub(crate) struct TransferHandle(Arc<TransferState>);
 
-/// A logged fault after which no further attempt follows. [`TransferHandle::give_up`] makes it.
-#[derive(Debug)]
-pub(crate) struct FinalFault(Fault);
-
 impl Deref for Transfer {
     type Target = TransferHandle;
 
     fn deref(&self) -> &TransferHandle {
         &self.0
-    }
-}
-
-impl Deref for FinalFault {
-    type Target = Fault;
-
-    fn deref(&self) -> &Fault {
-        &self.0
-    }
-}
-
-impl FinalFault {
-    /// The fault, for an error's source.
-    pub(crate) fn into_fault(self) -> Fault {
-        self.0
     }
 }
 

@@ -53,7 +53,7 @@ fn no_variable(name: &str) -> Option<String> {
 }
 
 #[test]
-fn a_config_is_read_or_refused_at_a_place_in_it_and_means_the_same_when_printed() {
+fn a_config_is_refused_at_a_valid_position_or_loads_again_as_printed() {
     let mut read = 0;
     fuzz(FILES, WORDS, |text, _| {
         let text = String::from_utf8_lossy(text);
@@ -85,7 +85,7 @@ fn a_config_is_read_or_refused_at_a_place_in_it_and_means_the_same_when_printed(
 }
 
 #[test]
-fn whatever_the_proxy_variables_say_the_daemon_starts_and_shows_no_password() {
+fn any_proxy_variables_are_accepted_and_their_password_is_not_shown() {
     let seeds: &[&[u8]] = &[
         b"http://me:hunter2secret@proxy.test:3128",
         b"socks5h://[::1]:1080/",

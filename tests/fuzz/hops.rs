@@ -6,7 +6,7 @@ use gitferry::testing::parsers::{self, HOP_PASSWORD};
 
 use crate::{
     fuzz,
-    played::{Peer, runtime},
+    peer::{Peer, runtime},
 };
 
 const CONNECT: &[&[u8]] = &[
@@ -49,29 +49,29 @@ const WORDS: &[&str] = &[
 ];
 
 /// A fault as the log shows it has no secret and nothing that a terminal would obey.
-fn is_harmless(told: &str) {
-    assert!(!told.contains(HOP_PASSWORD), "{told}");
-    assert!(!told.contains("bWU6aHVudGVyMnNlY3JldA=="), "{told}");
-    assert!(!told.chars().any(char::is_control), "{told:?}");
-    assert!(told.len() < 4096, "{}", told.len());
+fn assert_harmless(error: &str) {
+    assert!(!error.contains(HOP_PASSWORD), "{error}");
+    assert!(!error.contains("bWU6aHVudGVyMnNlY3JldA=="), "{error}");
+    assert!(!error.chars().any(char::is_control), "{error:?}");
+    assert!(error.len() < 4096, "{}", error.len());
 }
 
 #[test]
-fn an_http_hops_answer_loses_no_byte_of_the_tunnel_and_shows_no_secret() {
+fn the_reply_of_an_http_hop_keeps_every_byte_of_the_tunnel_and_shows_no_secret() {
     let runtime = runtime();
-    fuzz(CONNECT, WORDS, |says, u| {
+    fuzz(CONNECT, WORDS, |reply, u| {
         let step = u.int_in_range(1..=9000)?;
-        let whole = runtime.block_on(parsers::greet_http(Peer::new(says, 1 << 20)));
-        let pieces = runtime.block_on(parsers::greet_http(Peer::new(says, step)));
+        let whole = runtime.block_on(parsers::greet_http(Peer::new(reply, 1 << 20)));
+        let pieces = runtime.block_on(parsers::greet_http(Peer::new(reply, step)));
         match (&whole, &pieces) {
             (Ok(tunnel), Ok(same)) => {
                 assert_eq!(tunnel, same);
-                let head = says.strip_suffix(tunnel.as_slice());
+                let head = reply.strip_suffix(tunnel.as_slice());
                 assert!(head.is_some_and(|head| head.ends_with(b"\n")));
             }
-            (Err(told), Err(same)) => {
-                is_harmless(told);
-                is_harmless(same);
+            (Err(error), Err(same)) => {
+                assert_harmless(error);
+                assert_harmless(same);
             }
             _ => panic!("{whole:?} in one piece, {pieces:?} in pieces of {step}"),
         }
@@ -80,19 +80,19 @@ fn an_http_hops_answer_loses_no_byte_of_the_tunnel_and_shows_no_secret() {
 }
 
 #[test]
-fn a_hop_that_does_not_stop_talking_is_not_listened_to_for_long() {
+fn an_endless_reply_of_a_hop_is_read_up_to_a_limit() {
     let runtime = runtime();
     let mut socks: Vec<&[u8]> = vec![&[5, 2, 1, 0, 5, 0, 0, 1], &[5, 0, 5, 5]];
     socks.extend(CONNECT);
-    fuzz(&socks, WORDS, |says, u| {
-        if says.is_empty() {
+    fuzz(&socks, WORDS, |reply, u| {
+        if reply.is_empty() {
             return Ok(());
         }
         // In pieces of one byte this would take minutes.
         let step = *u.choose(&[16, 100, 1 << 20])?;
-        let endless = says.repeat((256 << 10) / says.len() + 1);
+        let endless = reply.repeat((256 << 10) / reply.len() + 1);
         let (http, socks) = (Peer::new(&endless, step), Peer::new(&endless, step));
-        let (of_http, of_socks) = (http.taken(), socks.taken());
+        let (of_http, of_socks) = (http.bytes_read(), socks.bytes_read());
         if runtime.block_on(parsers::greet_http(http)).is_err() {
             let taken = of_http.load(Ordering::Relaxed);
             assert!(taken <= 192 << 10, "{taken} bytes of an answer were read");
@@ -106,7 +106,7 @@ fn a_hop_that_does_not_stop_talking_is_not_listened_to_for_long() {
 }
 
 #[test]
-fn a_socks_hops_reply_loses_no_byte_of_the_tunnel() {
+fn the_reply_of_a_socks_hop_keeps_every_byte_of_the_tunnel() {
     let runtime = runtime();
     let seeds: &[&[u8]] = &[
         &[5, 0, 5, 0, 0, 1, 127, 0, 0, 1, 4, 56, b'S', b'S', b'H'],
@@ -124,18 +124,18 @@ fn a_socks_hops_reply_loses_no_byte_of_the_tunnel() {
     fuzz(
         seeds,
         &["\x05", "\x05\0", "\0\x01", "\x03\u{7f}"],
-        |says, u| {
+        |reply, u| {
             let step = u.int_in_range(1..=20)?;
-            let whole = runtime.block_on(parsers::greet_socks(Peer::new(says, 1 << 20)));
-            let pieces = runtime.block_on(parsers::greet_socks(Peer::new(says, step)));
+            let whole = runtime.block_on(parsers::greet_socks(Peer::new(reply, 1 << 20)));
+            let pieces = runtime.block_on(parsers::greet_socks(Peer::new(reply, step)));
             match (&whole, &pieces) {
                 (Ok(tunnel), Ok(same)) => {
                     assert_eq!(tunnel, same);
-                    assert!(says.ends_with(tunnel));
+                    assert!(reply.ends_with(tunnel));
                     // Method and reply at least.
-                    assert!(says.len() - tunnel.len() >= 2 + 7);
+                    assert!(reply.len() - tunnel.len() >= 2 + 7);
                 }
-                (Err(told), Err(_)) => is_harmless(told),
+                (Err(error), Err(_)) => assert_harmless(error),
                 _ => panic!("{whole:?} in one piece, {pieces:?} in pieces of {step}"),
             }
             Ok(())
@@ -152,7 +152,7 @@ const FLIGHTS: &[&[u8]] = &[
 ];
 
 #[test]
-fn a_first_flight_loses_no_byte_and_is_repeated_only_where_nothing_was_asked_for() {
+fn a_first_flight_keeps_every_byte_and_is_replayed_only_without_a_request() {
     let runtime = runtime();
     fuzz(
         FLIGHTS,
@@ -163,7 +163,7 @@ fn a_first_flight_loses_no_byte_and_is_repeated_only_where_nothing_was_asked_for
             assert_eq!(read, flight);
             let tls = flight.starts_with(&[22, 3]);
             assert_eq!((kind == "tls", kind == "closed"), (tls, flight.is_empty()));
-            // What was not to be repeated does not become so by more of it.
+            // A part that may not be replayed is not replayed with more bytes either.
             let cut = u.int_in_range(0..=flight.len())?;
             if !parsers::may_replay(&flight[..cut]) {
                 assert!(!parsers::may_replay(flight));

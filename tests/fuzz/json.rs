@@ -66,7 +66,7 @@ fn marked(document: &mut Value) {
 }
 
 #[test]
-fn a_batch_is_changed_at_its_urls_and_nowhere_else() {
+fn a_rewritten_batch_differs_only_in_its_urls() {
     fuzz(BATCHES, WORDS, |body, _| {
         assert!(matches!(
             parsers::spliced(body, &mut |_| None),
@@ -100,7 +100,7 @@ fn a_batch_is_changed_at_its_urls_and_nowhere_else() {
 }
 
 #[test]
-fn a_batch_that_is_rewritten_is_json_still() {
+fn a_rewritten_batch_is_valid_json() {
     fuzz(BATCHES, WORDS, |body, u| {
         let between = ResponsePath {
             reverse_front: u.arbitrary()?,

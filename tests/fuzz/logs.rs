@@ -39,7 +39,7 @@ const WORDS: &[&str] = &[
 ];
 
 #[test]
-fn a_report_of_any_log_is_text_that_no_terminal_obeys() {
+fn the_report_of_any_log_is_valid_json_and_text_without_control_characters() {
     fuzz(LOGS, WORDS, |log, _| {
         if let Some((page, data)) = parsers::report(log) {
             let obeyed =
@@ -52,7 +52,7 @@ fn a_report_of_any_log_is_text_that_no_terminal_obeys() {
 }
 
 #[test]
-fn a_request_line_is_quoted_the_same_however_it_comes() {
+fn a_request_line_is_quoted_the_same_however_it_is_split() {
     let seeds: &[&[u8]] = &[
         b"GET /a<b HTTP/1.1\r\nHost: x\r\n\r\n",
         b"\r\n\r\nPOST http://h/a?x=\"1\" HTTP/1.1\r\n",

@@ -1,23 +1,23 @@
-//! Every parser of bytes from outside, fed with what nobody sends: seeds that are cut, spliced and strewn with what parsers trip over.
+//! Every parser of bytes from outside gets mutated inputs: seeds that are cut, spliced and mixed with special words.
 //!
-//! Each target says what must hold beyond "it does not panic". In the suite it runs on the same few hundred inputs each time, so that a find
-//! does not turn up in somebody else's change. For new inputs, and for one target:
+//! Each target says what must hold beyond "it does not panic". In the suite it runs on the same few hundred inputs each time, so that an
+//! unrelated change does not fail for a new input. For new inputs, and for one target:
 //!
 //! ```sh
-//! GITFERRY_FUZZ_SECONDS=600 cargo test --release --test fuzz a_location
+//! GITFERRY_FUZZ_SECONDS=600 cargo test --release --test fuzz a_rewritten_location
 //! ```
 //!
-//! A failure prints its input and a seed, which runs it again: `GITFERRY_FUZZ_SEED=0x… cargo test --test fuzz a_location`. What was found becomes
-//! a test beside its parser.
+//! A failure prints its input and a seed, which runs it again: `GITFERRY_FUZZ_SEED=0x… cargo test --test fuzz a_rewritten_location`. An
+//! input that fails becomes a test beside its parser.
 #![cfg(test)]
 
 mod config;
 mod fields;
 mod hops;
 mod json;
+mod local;
 mod logs;
-mod near;
-mod played;
+mod peer;
 mod resolve;
 mod urls;
 
@@ -28,7 +28,7 @@ use arbtest::{
     arbtest,
 };
 
-/// What one run of a target is given beside the input: sizes, flags, choices.
+/// Random sizes, flags and choices for one run of a target.
 pub(crate) type Choices<'a, 'b> = &'a mut Unstructured<'b>;
 
 /// How many inputs each target gets in the suite.
@@ -79,7 +79,7 @@ impl Drop for Shown {
     }
 }
 
-/// A seed, or noise, after a few changes.
+/// A seed, or random bytes, after a few changes.
 fn mutated(u: &mut Unstructured<'_>, seeds: &[&[u8]], words: &[&str]) -> Result<Vec<u8>> {
     let mut input = match seeds {
         [] => u.arbitrary()?,

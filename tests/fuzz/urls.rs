@@ -86,7 +86,7 @@ fn reverse(u: Choices<'_, '_>) -> arbtest::arbitrary::Result<ResponsePath> {
 }
 
 #[test]
-fn a_location_never_leaves_its_hosts_segment() {
+fn a_rewritten_location_stays_in_the_segment_of_its_host() {
     fuzz(REFERENCES, WORDS, |written, u| {
         let asked = *u.choose(ASKED)?;
         let name = *u.choose(&["location", "content-location"])?;
@@ -100,7 +100,7 @@ fn a_location_never_leaves_its_hosts_segment() {
 }
 
 #[test]
-fn a_link_never_leaves_its_hosts_segment() {
+fn a_rewritten_link_stays_in_the_segment_of_its_host() {
     fuzz(REFERENCES, WORDS, |written, u| {
         let asked = *u.choose(ASKED)?;
         let text = String::from_utf8_lossy(written);
@@ -235,7 +235,7 @@ fn a_cookie_stays_with_its_host() {
 }
 
 #[test]
-fn a_target_is_read_as_it_is_shown() {
+fn a_target_parses_from_its_own_text() {
     fuzz(
         &[b"hf.co:443", b"[::1]:22", b"127.0.0.1:80", b"HF.co."],
         &[":", "[", "]", ".", "0x", "-", "_", "*", "@", "%"],

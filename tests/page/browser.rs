@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::support::skip;
 
-/// Nothing takes longer, unless it never comes.
+/// The limit of every wait.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A screen.
@@ -51,7 +51,7 @@ pub(crate) struct Browser {
     from: Receiver<Value>,
     session: Option<String>,
     last: u64,
-    /// What came that was not an answer.
+    /// Messages that are not answers.
     events: Vec<Value>,
     _profile: TempDir,
 }
@@ -110,7 +110,7 @@ impl Browser {
         Some(browser)
     }
 
-    /// Goes to `url` on such a screen.
+    /// Opens `url` on a screen of this size and colour scheme.
     pub(crate) fn open(&mut self, url: &str, look: Look) {
         let phone = look.width < 600;
         let screen = json!({
@@ -123,7 +123,7 @@ impl Browser {
         self.call("Page.navigate", json!({ "url": url }));
     }
 
-    /// The same page as a browser without scripts has it.
+    /// Opens the page with scripts disabled.
     pub(crate) fn without_scripts(&mut self, url: &str) {
         self.call(
             "Emulation.setScriptExecutionDisabled",
@@ -136,7 +136,7 @@ impl Browser {
         );
     }
 
-    /// What an expression of JavaScript comes to.
+    /// The value of a JavaScript expression.
     pub(crate) fn value(&mut self, expression: &str) -> Value {
         let what = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
         let mut answer = self.call("Runtime.evaluate", what);
@@ -163,7 +163,7 @@ impl Browser {
         while self.value(&format!("Boolean({expression})")) != true {
             if began.elapsed() > DEADLINE {
                 self.picture("failed");
-                panic!("waited in vain for {what}; see target/page/failed.png");
+                panic!("timed out waiting for {what}; see target/page/failed.png");
             }
             thread::sleep(Duration::from_millis(30));
         }
@@ -180,8 +180,8 @@ impl Browser {
         fs::write(directory.join(format!("{name}.png")), picture).unwrap();
     }
 
-    /// Nothing was complained about, and nobody but the daemon was asked.
-    pub(crate) fn is_clean(&mut self, page: &str) {
+    /// Fails where the console has a message, or the page sent a request to another server.
+    pub(crate) fn assert_clean(&mut self, page: &str) {
         self.value("0");
         let mut requests = 0;
         for event in &self.events {

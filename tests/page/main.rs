@@ -32,7 +32,7 @@ fn page(world: &World, look: Look) -> Option<Browser> {
 }
 
 #[test]
-fn a_running_upload_advances_and_is_among_the_finished_ones_in_the_end() {
+fn a_running_upload_shows_its_progress_and_is_listed_as_finished_afterwards() {
     let world = World::new();
     let Some(mut browser) = page(&world, Look::DESK) else {
         return;
@@ -66,11 +66,11 @@ fn a_running_upload_advances_and_is_among_the_finished_ones_in_the_end() {
         "document.querySelectorAll('#finished .row').length === 1 && !document.querySelector('#transfers .row')",
     );
     assert_eq!(browser.text("#finished .amount .b"), "↑\u{a0}6.0\u{a0}MiB");
-    browser.is_clean(&world.page());
+    browser.assert_clean(&world.page());
 }
 
 #[test]
-fn a_stall_appears_within_its_limit_with_its_verdict_and_clears() {
+fn a_stall_is_shown_within_its_limit_with_its_verdict_and_disappears() {
     let world = World::new();
     let Some(mut browser) = page(&world, Look::DESK) else {
         return;
@@ -85,7 +85,7 @@ fn a_stall_appears_within_its_limit_with_its_verdict_and_clears() {
         "the stall",
         "document.querySelector('#transfers .row.stalled .why') !== null",
     );
-    // The limit, a look of the watchdog, an event of the stream, and a busy machine.
+    // The limit, one tick of the watchdog, one event of the stream, and a busy machine.
     let limit = world::STALL + Duration::from_secs(6);
     assert!(began.elapsed() < limit, "{:?}", began.elapsed());
     let why = browser.text("#transfers .why");
@@ -106,11 +106,11 @@ fn a_stall_appears_within_its_limit_with_its_verdict_and_clears() {
     world.let_go();
     upload.join().unwrap();
     browser.wait("the all-clear", "document.querySelector('.verdict.healthy') !== null && !document.querySelector('.stalled')");
-    browser.is_clean(&world.page());
+    browser.assert_clean(&world.page());
 }
 
 #[test]
-fn a_hundred_transfers_at_once_stay_smooth() {
+fn a_hundred_concurrent_transfers_keep_the_page_responsive() {
     let world = World::new();
     let Some(mut browser) = page(&world, Look::DESK) else {
         return;
@@ -128,8 +128,8 @@ fn a_hundred_transfers_at_once_stay_smooth() {
     );
     let frames = frames.as_f64().unwrap();
     println!("{frames:.0} frames a second with a hundred transfers");
-    // Two cores carry the uploads, the daemon and the browser, and whatever else runs. A page that is laid out anew at each event stands
-    // still for seconds at a time.
+    // The uploads, the daemon, the browser and other programs share two cores. A page that does a new layout at each event freezes for
+    // seconds at a time.
     assert!(frames > 5.0, "{frames} frames a second");
     world.let_go();
     for upload in uploads {
@@ -140,11 +140,11 @@ fn a_hundred_transfers_at_once_stay_smooth() {
         browser.value("document.querySelectorAll('#finished .row').length"),
         50
     );
-    browser.is_clean(&world.page());
+    browser.assert_clean(&world.page());
 }
 
 #[test]
-fn the_page_is_readable_on_a_desk_on_a_phone_in_the_dark_and_without_scripts() {
+fn the_page_fits_a_desktop_and_a_phone_in_light_and_dark_and_works_without_scripts() {
     let world = World::new();
     let Some(mut browser) = page(&world, Look::DESK) else {
         return;
@@ -170,7 +170,7 @@ fn the_page_is_readable_on_a_desk_on_a_phone_in_the_dark_and_without_scripts() {
         );
         let broken = "[...document.querySelectorAll('.num')].filter(it => it.getClientRects().length > 1).length";
         assert_eq!(browser.value(broken), 0, "{name} breaks a number");
-        // What a keyboard reaches, and what a screen reader says.
+        // The keyboard reaches each control, and screen readers have a name for each timeline.
         let named = "[...document.querySelectorAll('summary, a, input')].every(it => it.tabIndex >= 0) && \
              [...document.querySelectorAll('.fall')].every(it => it.getAttribute('aria-label'))";
         browser.wait("a name for everything", named);
@@ -181,14 +181,12 @@ fn the_page_is_readable_on_a_desk_on_a_phone_in_the_dark_and_without_scripts() {
         "the details",
         "document.querySelector('#finished .more-of')?.textContent.includes('Stages')",
     );
-    browser.is_clean(&world.page());
+    browser.assert_clean(&world.page());
     browser.without_scripts(&world.page());
     let plain = browser.text(".plain");
-    assert!(
-        plain.contains("All healthy") && plain.contains("LFS batch")
-            || plain.contains("Running transfers"),
-        "{plain}"
-    );
+    for part in ["All healthy", "Running transfers", "PUT /repos/steady/"] {
+        assert!(plain.contains(part), "{part}: {plain}");
+    }
     world.let_go();
     for upload in uploads {
         upload.join().unwrap();
@@ -196,7 +194,7 @@ fn the_page_is_readable_on_a_desk_on_a_phone_in_the_dark_and_without_scripts() {
 }
 
 #[test]
-fn a_download_over_several_connections_is_shown_with_each_of_them() {
+fn a_download_in_segments_shows_each_connection() {
     const ROWS: &str = "[...document.querySelectorAll('.more-of td:first-child')].filter(it => it.textContent === 'for later ranges')";
     let world = World::new();
     let Some(mut browser) = page(&world, Look::DESK) else {
@@ -218,7 +216,7 @@ fn a_download_over_several_connections_is_shown_with_each_of_them() {
             "document.querySelector('#transfers details') !== null",
         );
         browser.value("document.querySelector('#transfers details').open = true");
-        // Each with its congestion control and what it has brought.
+        // Each with its congestion control and its bytes.
         let each = "/^[a-z0-9]+ · [1-9][0-9.]*\\s[KM]iB$/";
         browser.wait(
             "the seven others",
@@ -246,12 +244,15 @@ fn a_download_over_several_connections_is_shown_with_each_of_them() {
         "document.querySelectorAll('#finished details').length === 1",
     );
     browser.value("document.querySelector('#finished details').open = true");
-    browser.wait("what each has brought", &format!("{ROWS}.length >= 7"));
-    browser.is_clean(&world.page());
+    browser.wait(
+        "the bytes of each connection",
+        &format!("{ROWS}.length >= 7"),
+    );
+    browser.assert_clean(&world.page());
 }
 
 #[test]
-fn a_page_whose_daemon_was_stopped_no_longer_says_that_all_is_healthy() {
+fn the_page_reports_a_stopped_daemon() {
     let mut world = World::new();
     let Some(mut browser) = page(&world, Look::DESK) else {
         return;

@@ -1,4 +1,4 @@
-//! A daemon, and an origin that reads as the path of a request says.
+//! A daemon, and an origin whose speed depends on the path of the request.
 
 use std::{
     io::{Read as _, Write as _},
@@ -139,7 +139,7 @@ impl Drop for World {
 /// An origin on a free port.
 fn serve(gone: Arc<AtomicBool>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    // Megabytes would fit into the buffers of a socket, and none of them would be seen to wait.
+    // A small buffer: megabytes would fit into the default one, and no upload would be seen to wait.
     socket2::SockRef::from(&listener)
         .set_recv_buffer_size(32 * 1024)
         .unwrap();
@@ -148,7 +148,7 @@ fn serve(gone: Arc<AtomicBool>) -> SocketAddr {
         for stream in listener.incoming().flatten() {
             let gone = Arc::clone(&gone);
             thread::spawn(move || {
-                // A client that goes away ends it.
+                // A client that disconnects ends it.
                 let _ = answer(stream, &gone);
             });
         }
@@ -156,7 +156,7 @@ fn serve(gone: Arc<AtomicBool>) -> SocketAddr {
     address
 }
 
-/// Reads a request, at the pace that its path says, and answers it.
+/// Reads a request at the speed that its path names, and answers it.
 fn answer(mut stream: TcpStream, gone: &AtomicBool) -> std::io::Result<()> {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -197,7 +197,7 @@ fn answer(mut stream: TcpStream, gone: &AtomicBool) -> std::io::Result<()> {
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
 }
 
-/// A large file, or the range of it that `head` asks for, slowly.
+/// Sends a large file, or the range of it in `head`, slowly.
 fn send_large(mut stream: TcpStream, head: &str, gone: &AtomicBool) -> std::io::Result<()> {
     let asked = head
         .lines()

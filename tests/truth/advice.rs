@@ -1,6 +1,6 @@
-//! Advice is tested by taking it: a cause is injected, the log's advice is applied as it stands, and the same command succeeds.
+//! The advice of the log works: a cause is injected, the advice is followed literally, and the same command succeeds.
 //!
-//! The rows are in `taken`. Every kind of fault that gives advice has a row there, or stands in [`NOT_TAKEN`] with the reason.
+//! The cases are in `advice_cases`. Every kind of fault with advice has a case there, or a reason in [`WITHOUT_CASE`].
 
 use std::{
     any::Any,
@@ -12,41 +12,41 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    advice_cases::ADVICE_CASES,
     scene::{SEEDED, Scene},
     support::{
         ferry::{Ferry, SOON},
         process::{Finished, wait_until},
         settings::Settings,
     },
-    taken::TAKEN,
 };
 
-/// One advice.
-pub(crate) struct Taken {
+/// A fault, and its advice.
+pub(crate) struct AdviceCase {
     /// The kind of fault, as its code begins, or the verdict of a stall.
     pub(crate) kind: &'static str,
     /// Its name; rows of one kind differ in it.
     pub(crate) name: &'static str,
-    /// What the advice says, as it stands in the log.
-    pub(crate) says: &'static str,
+    /// A part of the advice in the log.
+    pub(crate) advice: &'static str,
     /// The daemon before and after.
     pub(crate) make: fn(&Scene, &str) -> Change,
-    /// What the user does; the second time the advice was taken.
+    /// The command of the user; true once the advice was followed.
     pub(crate) act: fn(&Scene, &str, &Ferry, bool) -> Finished,
 }
 
-/// What taking an advice changes.
+/// The settings before and after the advice is followed.
 pub(crate) struct Change {
     pub(crate) before: Settings,
     pub(crate) after: Settings,
-    /// For the daemon after it.
+    /// Variables of the daemon afterwards.
     pub(crate) variables: Vec<(&'static str, &'static str)>,
-    /// What must live as long.
+    /// Servers that must live as long.
     pub(crate) keep: Box<dyn Any>,
 }
 
-/// Kinds whose advice is not taken here, and why.
-const NOT_TAKEN: &[(&str, &str)] = &[
+/// Kinds without a case, and why.
+const WITHOUT_CASE: &[(&str, &str)] = &[
     (
         "answered",
         "there is nothing to do on this machine: the advice says so",
@@ -67,8 +67,8 @@ const NOT_TAKEN: &[(&str, &str)] = &[
     ),
 ];
 
-/// The same of the verdicts of stalls.
-const VERDICTS_NOT_TAKEN: &[(&str, &str)] = &[
+/// Verdicts of stalls without a case, and why.
+const VERDICTS_WITHOUT_CASE: &[(&str, &str)] = &[
     (
         "throttled",
         "nothing fails for it; tests/stall/verdicts.rs lowers `floor`, and no warning comes",
@@ -86,21 +86,21 @@ const VERDICTS_NOT_TAKEN: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn every_advice_that_is_taken_as_it_stands_helps() {
+fn a_user_who_follows_the_advice_of_the_log_succeeds() {
     let scene = Scene::new();
-    let (todo, failed) = (Mutex::new(TAKEN.iter()), Mutex::new(Vec::new()));
+    let (todo, failed) = (Mutex::new(ADVICE_CASES.iter()), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 loop {
-                    let Some(taken) = todo.lock().unwrap().next() else {
+                    let Some(case) = todo.lock().unwrap().next() else {
                         return;
                     };
-                    let taking = AssertUnwindSafe(|| take(&scene, taken));
-                    // A server that does not start fails its row alone.
-                    let ended = catch_unwind(taking).unwrap_or_else(|_| Err("it panicked".into()));
+                    let follow = AssertUnwindSafe(|| follow(&scene, case));
+                    // A server that does not start fails only its case.
+                    let ended = catch_unwind(follow).unwrap_or_else(|_| Err("it panicked".into()));
                     if let Err(why) = ended {
-                        let why = format!("{} ({}): {why}", taken.kind, taken.name);
+                        let why = format!("{} ({}): {why}", case.kind, case.name);
                         failed.lock().unwrap().push(why);
                     }
                 }
@@ -112,32 +112,32 @@ fn every_advice_that_is_taken_as_it_stands_helps() {
         failed.is_empty(),
         "{} of {} fail:\n{}",
         failed.len(),
-        TAKEN.len(),
+        ADVICE_CASES.len(),
         failed.join("\n")
     );
 }
 
-fn take(scene: &Scene, taken: &Taken) -> Result<(), String> {
+fn follow(scene: &Scene, case: &AdviceCase) -> Result<(), String> {
     let letters = |text: &str| text.replace(|letter: char| !letter.is_alphanumeric(), "-");
-    let cell = letters(&format!("advice-{}-{}", taken.kind, taken.name));
-    let change = (taken.make)(scene, &cell);
+    let cell = letters(&format!("advice-{}-{}", case.kind, case.name));
+    let change = (case.make)(scene, &cell);
     let ferry = Ferry::start(&change.before);
-    let ended = (taken.act)(scene, &cell, &ferry, false);
+    let ended = (case.act)(scene, &cell, &ferry, false);
     if ended.status.success() {
         return Err(format!("it succeeds before:\n{ended}\n{}", ferry.log()));
     }
     let mut found = None;
     wait_until(SOON, || {
-        found = advice(&ferry, taken.kind);
+        found = advice(&ferry, case.kind);
         found.is_some()
     });
     let found = found.ok_or_else(|| format!("no advice in:\n{ended}\n{}", ferry.log()))?;
-    if !found.contains(taken.says) {
+    if !found.contains(case.advice) {
         return Err(format!("the advice is: {found}"));
     }
     drop(ferry);
     let ferry = Ferry::start_with(&change.after, &change.variables);
-    let ended = (taken.act)(scene, &cell, &ferry, true);
+    let ended = (case.act)(scene, &cell, &ferry, true);
     drop(change.keep);
     match ended.status.success() {
         true => Ok(()),
@@ -170,31 +170,24 @@ pub(crate) fn git(scene: &Scene, cell: &str, ferry: &Ferry, _: bool) -> Finished
 
 /// The kinds of fault, and whether they give advice; the verdicts.
 #[test]
-fn every_advice_of_the_table_is_taken_or_says_why_not() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/model/fault/table.rs");
-    let table = std::fs::read_to_string(path).unwrap();
-    let rows = table.split("code: \"").skip(1);
-    let kinds: Vec<&str> = rows
-        .filter_map(|row| {
-            let (code, rest) = row.split_once('"')?;
-            let (_, function) = rest.split_once("advice: advice::")?;
-            (!function.starts_with("none") && code != "stalled").then_some(code)
-        })
-        .collect();
+fn every_kind_and_verdict_with_advice_has_a_case_or_a_reason() {
+    let kinds = gitferry::testing::kinds_with_advice();
     assert!(kinds.len() > 20, "{kinds:?}");
     let covered = |code: &str, not: &[(&str, &str)]| {
-        TAKEN.iter().any(|taken| taken.kind == code) || not.iter().any(|(known, _)| *known == code)
+        ADVICE_CASES.iter().any(|case| case.kind == code)
+            || not.iter().any(|(known, _)| *known == code)
     };
-    for code in kinds {
+    // The verdicts below are the stalls.
+    for code in kinds.into_iter().filter(|code| *code != "stalled") {
         assert!(
-            covered(code, NOT_TAKEN),
-            "the advice of {code} is neither taken nor excused"
+            covered(code, WITHOUT_CASE),
+            "the advice of {code} has neither a case nor a reason"
         );
     }
     for verdict in gitferry::testing::verdicts() {
         assert!(
-            covered(verdict, VERDICTS_NOT_TAKEN),
-            "{verdict} is neither taken nor excused"
+            covered(verdict, VERDICTS_WITHOUT_CASE),
+            "{verdict} has neither a case nor a reason"
         );
     }
 }

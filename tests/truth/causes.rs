@@ -3,32 +3,32 @@
 use crate::{
     clients::Client,
     faults::{self, Inject},
-    scene::What,
+    scene::Exposure,
 };
 
 use After::{AtOnce, Dial, Drain, Stall};
-use What::{Batch, Download, Killed, Name, Site, Upload};
+use Exposure::{Batch, Download, Killed, Name, Site, Upload};
 
-/// One row: a cause, and what the log must say of it first.
+/// One row: a cause, and the first line that the log must have about it.
 pub(crate) struct Cause {
     /// Its name.
     pub(crate) name: &'static str,
-    /// Which part of the conversation meets it.
-    pub(crate) what: What,
-    /// How it is made.
+    /// The part of the conversation that it affects.
+    pub(crate) what: Exposure,
+    /// Injects it.
     pub(crate) inject: Inject,
-    /// What the first line says, for git, git-lfs and hf; `None` where the client cannot meet the cause.
-    pub(crate) says: [Option<&'static str>; 3],
+    /// The code of the first line, for git, git-lfs and hf; `None` where the cause does not affect the client.
+    pub(crate) expected: [Option<&'static str>; 3],
     /// When: which limit has to pass first.
     pub(crate) after: After,
 }
 
-/// The limit that must pass before anything can be said.
+/// The limit that must pass before the log can name the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
-    /// None: it is known at once.
+    /// None: the cause is known at once.
     AtOnce,
-    /// What the client had sent has to be passed on.
+    /// What the client sent is passed on first.
     Drain,
     /// One attempt of `dial` (10 to 15 s on defaults).
     Dial,
@@ -37,21 +37,21 @@ pub(crate) enum After {
 }
 
 impl Cause {
-    /// What must be said to this client.
-    pub(crate) fn says(&self, client: Client) -> Option<&'static str> {
-        self.says[client as usize]
+    /// The expected code for this client.
+    pub(crate) fn expected(&self, client: Client) -> Option<&'static str> {
+        self.expected[client as usize]
     }
 }
 
-/// A row: the cause, who meets it, how it is made, which limit passes first, and what is said: one code, or one for each client.
+/// A row: the cause, what it affects, how it is injected, which limit passes first, and the expected code: one, or one for each client.
 macro_rules! causes {
-    ($($name:literal: $what:ident, $inject:ident, $after:ident => [$($says:expr),+];)*) => {
-        &[$( Cause { name: $name, what: $what, inject: faults::$inject, after: $after, says: says(&[$($says),+]) }, )*]
+    ($($name:literal: $what:ident, $inject:ident, $after:ident => [$($code:expr),+];)*) => {
+        &[$( Cause { name: $name, what: $what, inject: faults::$inject, after: $after, expected: codes(&[$($code),+]) }, )*]
     };
 }
 
-/// One code for all, or one for each client: `""` where the client cannot meet the cause.
-const fn says(codes: &[&'static str]) -> [Option<&'static str>; 3] {
+/// One code for all, or one for each client: `""` where the cause does not affect the client.
+const fn codes(codes: &[&'static str]) -> [Option<&'static str>; 3] {
     let [git, lfs, hf] = match codes {
         [all] => [*all; 3],
         [git, lfs, hf] => [*git, *lfs, *hf],
@@ -64,7 +64,7 @@ const fn some(code: &'static str) -> Option<&'static str> {
     if code.is_empty() { None } else { Some(code) }
 }
 
-/// What is said of a site that may take its time before it answers; no stall as yet.
+/// The line for a site that may only be slow; it is not a stall yet.
 pub(crate) const WAITS: &str = "waiting for the answer";
 const NO_ANSWER: &str = "origin/awaiting-head/stalled-no-answer";
 const NOT_READING: &str = "origin/sending-body/stalled-peer-not-reading";

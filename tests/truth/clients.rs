@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{
-    scene::{SEEDED, Scene, What},
+    scene::{Exposure, SEEDED, Scene},
     support::{client::write_noise, ferry::Ferry, process::Running},
 };
 
@@ -27,29 +27,29 @@ impl Client {
     }
 }
 
-/// Starts the client on its way; the commands before it meet no fault.
+/// Starts the client; earlier commands of the same cell are not affected by the cause.
 pub(crate) fn start(
     scene: &Scene,
     cell: &str,
     ferry: &Ferry,
     client: Client,
-    what: What,
+    what: Exposure,
 ) -> Running {
     match (client, what) {
         (Client::Hf, _) => hf(scene, cell, ferry, what),
-        (_, What::Download) => clone(scene, cell, ferry, client),
+        (_, Exposure::Download) => clone(scene, cell, ferry, client),
         (Client::Git | Client::Lfs, _) => push(scene, cell, ferry, client, what),
     }
 }
 
-fn push(scene: &Scene, cell: &str, ferry: &Ferry, client: Client, what: What) -> Running {
+fn push(scene: &Scene, cell: &str, ferry: &Ferry, client: Client, what: Exposure) -> Running {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let mut git = scene.git(cell, ferry);
-    if what == What::Batch {
+    if what == Exposure::Batch {
         git = git.with("lfs.url", "https://huggingface.co/me/target.git/info/lfs");
     }
     let work = git.work(scene.place(cell).join("work"), SEEDED);
-    let size = if matches!(what, What::Upload | What::Killed) {
+    let size = if matches!(what, Exposure::Upload | Exposure::Killed) {
         3_000_000
     } else {
         20_000
@@ -88,13 +88,13 @@ const UP: &str = "import sys\nfrom huggingface_hub import HfApi\n\
 const DOWN: &str = "import sys\nfrom huggingface_hub import hf_hub_download\n\
     hf_hub_download('me/seeded', 'model.safetensors', local_dir=sys.argv[1])";
 
-fn hf(scene: &Scene, cell: &str, ferry: &Ferry, what: What) -> Running {
+fn hf(scene: &Scene, cell: &str, ferry: &Ferry, what: Exposure) -> Running {
     let mut hf = scene.hf(cell, ferry);
-    if what == What::Name {
+    if what == Exposure::Name {
         hf = hf.with("HF_ENDPOINT", "https://main.test");
     }
     let place = scene.place(cell);
-    if what == What::Download {
+    if what == Exposure::Download {
         return hf.start_python(&place, DOWN, &[place.join("copy").to_str().unwrap()]);
     }
     let file = place.join("new.safetensors");

@@ -3,13 +3,13 @@
 use std::{fs, time::Duration};
 
 use crate::{
+    advice_cases::FAKETIME,
     support::{
         client::Git,
         ferry::Ferry,
         process::{Running, clean_command},
         world::World,
     },
-    taken::FAKETIME,
 };
 
 /// A day on which the CA has expired, for programs under faketime.

@@ -1,7 +1,7 @@
-//! The truth table: a cause is injected, the real git, git-lfs and Hugging Face clients meet it, and the first line that the log says of it
-//! must have the right code, leg and time.
+//! The truth table: each test cell injects a cause and runs the real git, git-lfs or Hugging Face client. The first line of the log about
+//! the fault must have the right code, leg and time.
 //!
-//! The causes are rows of [`causes::CAUSES`]. The test runs them beside each other with limits a tenth of the defaults, and prints the table
+//! The causes are rows of [`causes::CAUSES`]. The test runs them concurrently, with limits of a tenth of the defaults, and prints the table
 //! (`--nocapture`). `GITFERRY_TRUTH=defaults` runs all of it on the default limits, which takes minutes: `tests/long` does that.
 //! `GITFERRY_TRUTH=upload` runs only the rows and cells whose name contains `upload`.
 #![cfg(test)]
@@ -10,6 +10,7 @@
 mod support;
 
 mod advice;
+mod advice_cases;
 mod causes;
 mod clients;
 mod expired;
@@ -20,4 +21,3 @@ mod programs;
 mod scene;
 mod servers;
 mod table;
-mod taken;

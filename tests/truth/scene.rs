@@ -102,15 +102,15 @@ impl Scene {
     }
 
     /// The host that is broken for this client.
-    pub(crate) fn victim(&self, client: Client, what: What) -> Victim {
+    pub(crate) fn victim(&self, client: Client, what: Exposure) -> Victim {
         let name = match (client, what) {
             // The Hub's own name may resolve; no test here connects to the real one.
-            (Client::Git, _) | (Client::Hf, What::Name) => MAIN,
-            (Client::Lfs, What::Batch) => SITE,
+            (Client::Git, _) | (Client::Hf, Exposure::Name) => MAIN,
+            (Client::Lfs, Exposure::Batch) => SITE,
             (Client::Lfs, _) => STORAGE,
-            (Client::Hf, What::Site | What::Batch) => SITE,
-            (Client::Hf, What::Upload | What::Killed) => UPLOADS,
-            (Client::Hf, What::Download) => DOWNLOADS,
+            (Client::Hf, Exposure::Site | Exposure::Batch) => SITE,
+            (Client::Hf, Exposure::Upload | Exposure::Killed) => UPLOADS,
+            (Client::Hf, Exposure::Download) => DOWNLOADS,
         };
         let found = self.names().into_iter().find(|(known, _)| *known == name);
         let (name, origin) = found.unwrap();
@@ -123,7 +123,7 @@ impl Scene {
             .with("http.proxy", ferry.proxy())
             .with("http.sslCAInfo", ferry.bundle())
             .with("lfs.locksverify", "false")
-            // What it says first is what counts here.
+            // Only its first failure counts here.
             .with("lfs.transfer.maxretries", "1")
     }
 
@@ -136,9 +136,9 @@ impl Scene {
     }
 }
 
-/// Which part of the conversation meets the cause.
+/// The part of the conversation that a cause affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum Exposure {
     /// The main site, or for git-lfs the storage: the first request.
     Site,
     /// The name of the main site, or for git-lfs of the storage.

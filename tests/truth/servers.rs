@@ -1,4 +1,4 @@
-//! Servers with one fault each: what they say once TLS stands, or what they do to the connection before.
+//! Servers with one fault each, in the response or in the connection before it.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -18,9 +18,9 @@ use crate::support::{background::Background, process::Server};
 
 /// What a server does with every request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Part {
+pub(crate) enum Behaviour {
     /// Answers with this text, and reads what still comes.
-    Says(&'static str),
+    Answers(&'static str),
     /// Answers with this head and half of the body, and then nothing.
     Stops(&'static str),
     /// The same, and then the end of the connection.
@@ -32,7 +32,7 @@ pub(crate) enum Part {
 }
 
 /// A server behind TLS with this config.
-pub(crate) fn origin(config: Arc<ServerConfig>, part: Part) -> (SocketAddr, Background) {
+pub(crate) fn origin(config: Arc<ServerConfig>, behaviour: Behaviour) -> (SocketAddr, Background) {
     let background = Background::new();
     let acceptor = TlsAcceptor::from(config);
     let address = background.serve(move |stream, _| {
@@ -48,8 +48,8 @@ pub(crate) fn origin(config: Arc<ServerConfig>, part: Part) -> (SocketAddr, Back
                     return;
                 }
             };
-            let _ = play(&mut stream, part).await;
-            if matches!(part, Part::Resets(_)) {
+            let _ = play(&mut stream, behaviour).await;
+            if matches!(behaviour, Behaviour::Resets(_)) {
                 let _ = SockRef::from(stream.get_ref().0).set_linger(Some(Duration::ZERO));
             }
         }
@@ -58,12 +58,12 @@ pub(crate) fn origin(config: Arc<ServerConfig>, part: Part) -> (SocketAddr, Back
 }
 
 /// A server without TLS.
-pub(crate) fn plain(part: Part) -> (SocketAddr, Background) {
+pub(crate) fn plain(behaviour: Behaviour) -> (SocketAddr, Background) {
     let background = Background::new();
     let address = background.serve(move |mut stream, _| async move {
         let mut first = [0; 4096];
         let _ = stream.read(&mut first).await;
-        if let Part::Says(text) = part {
+        if let Behaviour::Answers(text) = behaviour {
             let _ = stream.write_all(text.as_bytes()).await;
         }
         let _ = stream.shutdown().await;
@@ -73,35 +73,35 @@ pub(crate) fn plain(part: Part) -> (SocketAddr, Background) {
 
 async fn play(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    part: Part,
+    behaviour: Behaviour,
 ) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
     }
     let half = vec![b'.'; 100_000];
-    match part {
-        Part::Silent => {}
-        Part::Says(text) => {
+    match behaviour {
+        Behaviour::Silent => {}
+        Behaviour::Answers(text) => {
             stream.write_all(text.as_bytes()).await?;
             stream.flush().await?;
         }
-        Part::Stops(head) | Part::Cuts(head) | Part::Resets(head) => {
+        Behaviour::Stops(head) | Behaviour::Cuts(head) | Behaviour::Resets(head) => {
             stream.write_all(head.as_bytes()).await?;
             stream.write_all(&half).await?;
             stream.flush().await?;
         }
     }
-    match part {
-        Part::Cuts(_) | Part::Resets(_) => {
+    match behaviour {
+        Behaviour::Cuts(_) | Behaviour::Resets(_) => {
             // What was written has arrived when the peer has read it: the kernel holds the end back until then.
             tokio::time::sleep(Duration::from_millis(200)).await;
-            if matches!(part, Part::Cuts(_)) {
+            if matches!(behaviour, Behaviour::Cuts(_)) {
                 stream.shutdown().await?;
             }
             Ok(())
         }
-        Part::Says(_) | Part::Stops(_) | Part::Silent => {
+        Behaviour::Answers(_) | Behaviour::Stops(_) | Behaviour::Silent => {
             // Until the other side has had enough.
             tokio::io::copy(stream, &mut tokio::io::sink())
                 .await

@@ -1,4 +1,4 @@
-//! Runs the cells, prints the table, and says which of them are wrong.
+//! Runs the cells, prints the table, and fails with the wrong ones.
 
 use std::{
     collections::VecDeque,
@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use crate::{
     causes::{After, CAUSES, Cause, WAITS},
     clients::{self, Client},
-    faults::Broken,
-    scene::{Scene, Victim, What},
+    faults::BrokenPath,
+    scene::{Exposure, Scene, Victim},
     support::{ferry::Ferry, process::wait_until, settings::Settings},
 };
 
@@ -24,11 +24,11 @@ use crate::{
 const SCALED: &str = "[stall]\nafter = \"2s\"\nconnect_after = \"2s\"\nanswer_after = \"12s\"\nclient_after = \"6s\"\n";
 const SCALED_DIAL: &str =
     "connect_timeout = \"1s\"\ngreet_timeout = \"1500ms\"\nhandshake_timeout = \"1s\"";
-/// What a client may take until its first request is out, and a busy machine beside.
+/// The time until the client's first request, also on a busy machine.
 const SLACK: Duration = Duration::from_secs(10);
-/// The row that is run on the defaults always.
+/// The row that always runs with the default limits.
 const ON_DEFAULTS: &str = "an upload without an answer";
-/// Cells at once: nearly all of them wait.
+/// The number of concurrent cells; nearly all of them wait.
 const AT_ONCE: usize = 10;
 
 /// One cell.
@@ -38,16 +38,16 @@ struct Cell {
     defaults: bool,
 }
 
-/// What the log said first.
+/// The first line of the log about the fault.
 #[derive(Debug)]
-struct Said {
+struct FirstLine {
     code: String,
     after: Duration,
 }
 
 struct Outcome {
     cell: Cell,
-    said: Option<Said>,
+    first_line: Option<FirstLine>,
     log: String,
 }
 
@@ -77,7 +77,7 @@ fn the_first_line_of_the_log_names_the_cause() {
     );
     let rows = CAUSES
         .iter()
-        .filter(|cause| cause.says.iter().any(Option::is_some))
+        .filter(|cause| cause.expected.iter().any(Option::is_some))
         .count();
     assert!(rows >= 25, "{rows} causes");
 }
@@ -94,8 +94,8 @@ fn cells() -> VecDeque<Cell> {
     let cells = CAUSES
         .iter()
         .flat_map(|cause| Client::ALL.map(|client| (cause, client)));
-    let cells =
-        cells.filter(|(cause, client)| cause.says(*client).is_some() || cause.says == [None; 3]);
+    let cells = cells
+        .filter(|(cause, client)| cause.expected(*client).is_some() || cause.expected == [None; 3]);
     cells
         .map(|(cause, client)| Cell {
             cause,
@@ -147,30 +147,40 @@ fn run_cell(scene: &Scene, cell: Cell) -> Outcome {
     let ferry = Ferry::start(&settings(scene, &name, victim, &broken, cell.defaults));
     let begun = Instant::now();
     let mut running = clients::start(scene, &name, &ferry, client, cause.what);
-    let mut said: Option<Said> = None;
+    let mut first_line: Option<FirstLine> = None;
     let mut look = || {
         let code = first(&ferry, victim.name);
-        // What is kept of a code is when it came first.
-        if code.is_some() && code != said.as_ref().map(|said| said.code.clone()) {
+        // The time of the first occurrence counts.
+        if code.is_some()
+            && code
+                != first_line
+                    .as_ref()
+                    .map(|first_line| first_line.code.clone())
+        {
             let after = begun.elapsed();
-            said = code.map(|code| Said { code, after });
+            first_line = code.map(|code| FirstLine { code, after });
         }
-        let expected = cause.says(client);
-        said.as_ref()
-            .is_some_and(|said| said.code != WAITS || expected == Some(WAITS))
+        let expected = cause.expected(client);
+        first_line
+            .as_ref()
+            .is_some_and(|first_line| first_line.code != WAITS || expected == Some(WAITS))
     };
-    if cause.what == What::Killed {
+    if cause.what == Exposure::Killed {
         wait_until(SLACK, || uploads(&ferry));
         running.end();
     }
     wait_until(cell.deadline() + SLACK, || look() || !running.runs());
-    // The closing lines come after the client has its answer; what a killed one had sent is passed on first.
+    // The closing lines follow the response to the client; what a killed client sent is passed on first.
     if !running.runs() {
         wait_until(cell.after_its_end(), look);
     }
     running.vanish();
     let log = ferry.log();
-    Outcome { cell, said, log }
+    Outcome {
+        cell,
+        first_line,
+        log,
+    }
 }
 
 /// True while a body is on its way to the origin.
@@ -181,12 +191,12 @@ fn uploads(ferry: &Ferry) -> bool {
     })
 }
 
-/// All names at their own servers, and the victim behind its fault.
+/// Every name at its own server, and the victim behind its fault.
 fn settings(
     scene: &Scene,
     name: &str,
     victim: Victim,
-    broken: &Broken,
+    broken: &BrokenPath,
     defaults: bool,
 ) -> Settings {
     let mut settings = scene.settings(name);
@@ -211,7 +221,7 @@ fn settings(
     settings
 }
 
-/// The code of the first line that says that something is wrong with the host; that its answer is awaited where nothing else is said.
+/// The code of the first line about a fault of the host; where there is none, the line that its answer is awaited.
 fn first(ferry: &Ferry, host: &str) -> Option<String> {
     let log = ferry.log();
     let events = log
@@ -249,7 +259,7 @@ fn code(event: &Value) -> Option<String> {
 impl Cell {
     /// How long a line may follow the client's end.
     fn after_its_end(&self) -> Duration {
-        Duration::from_secs(if self.cause.what == What::Killed {
+        Duration::from_secs(if self.cause.what == Exposure::Killed {
             30
         } else {
             2
@@ -272,15 +282,16 @@ impl Cell {
 
 impl Outcome {
     fn is_right(&self) -> bool {
-        let expected = self.cell.cause.says(self.cell.client);
-        match (&self.said, expected) {
+        let expected = self.cell.cause.expected(self.cell.client);
+        match (&self.first_line, expected) {
             (None, None) => true,
-            (Some(said), Some(code)) => {
-                // What a killed client had sent is drained first: the stage may be the next one by then.
-                let gone = self.cell.cause.what == What::Killed
-                    && said.code.starts_with("client/")
-                    && said.code.ends_with("/gone");
-                (said.code == code || gone) && said.after <= self.cell.deadline() + SLACK
+            (Some(first_line), Some(code)) => {
+                // What a killed client sent is passed on first: the stage may be the next one by then.
+                let gone = self.cell.cause.what == Exposure::Killed
+                    && first_line.code.starts_with("client/")
+                    && first_line.code.ends_with("/gone");
+                (first_line.code == code || gone)
+                    && first_line.after <= self.cell.deadline() + SLACK
             }
             _ => false,
         }
@@ -294,10 +305,10 @@ impl fmt::Display for Outcome {
             client,
             defaults,
         } = &self.cell;
-        let (code, after) = match &self.said {
-            Some(said) => (
-                said.code.as_str(),
-                format!("{:5.1} s", said.after.as_secs_f64()),
+        let (code, after) = match &self.first_line {
+            Some(first_line) => (
+                first_line.code.as_str(),
+                format!("{:5.1} s", first_line.after.as_secs_f64()),
             ),
             None => ("-", String::new()),
         };

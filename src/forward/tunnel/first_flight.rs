@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use crate::{io::BoxIo, model::Stage};
 
 /// How many bytes are kept. A ClientHello has a few hundred bytes, and less than two thousand with a post-quantum key share.
-pub(crate) const LIMIT: usize = 64 * 1024;
+pub(crate) const MAX_FLIGHT: usize = 64 * 1024;
 
 /// The content of a first flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_flight_that_asks_for_nothing_is_sent_again() {
+    fn only_handshakes_and_ssh_versions_are_replayable() {
         let hello = [&[22, 3, 1, 0, 4][..], b"abcd"].concat();
         let cases: [(&[u8], FlightKind); 9] = [
             (b"", FlightKind::Unknown),

@@ -18,7 +18,7 @@ use tokio_util::bytes::BytesMut;
 
 use crate::forward::{
     forwarder::Forwarder,
-    tunnel::first_flight::{FlightKind, LIMIT, read_more},
+    tunnel::first_flight::{FlightKind, MAX_FLIGHT, read_more},
     tunnel::pump::pump,
     upstream::attempt::{OriginStream, StreamUse, blame_hop_after_grant},
     upstream::background_dial::Probing,
@@ -44,7 +44,7 @@ pub(crate) struct Tunnel {
     plan: UpstreamPlan,
     reached: OriginStream,
     /// The stage in which the connection was made: where it fails before either side has sent bytes.
-    reached_in: Stage,
+    connect_stage: Stage,
     /// What the client sent before the origin's first byte.
     held: Vec<u8>,
 }
@@ -77,9 +77,9 @@ impl Tunnel {
         let scope = circuit::CircuitScope { route, target };
         let mut plan = UpstreamPlan::new(forwarder, transfer, scope, UpstreamNeeds::Site, probing);
         plan.pass_trail(trail);
-        let turn = plan.begin(ConnectionKind::New);
-        let reached = connect(&mut plan, turn).await?;
-        let reached_in = transfer.stage();
+        let step = plan.begin(ConnectionKind::New);
+        let reached = connect(&mut plan, step).await?;
+        let connect_stage = transfer.stage();
         // Until the client sends, the time is the client's.
         transfer.enter(Stage::Accepted);
         // Boxed: each function that takes it would need its memory twice.
@@ -87,7 +87,7 @@ impl Tunnel {
             forwarder: Arc::clone(forwarder),
             plan,
             reached,
-            reached_in,
+            connect_stage,
             held: Vec::new(),
         }))
     }
@@ -124,17 +124,17 @@ impl Tunnel {
     }
 
     async fn carry(&mut self, transfer: &Transfer, mut client: BoxIo) -> Result<(), FinalFault> {
-        let spoken = self.establish(transfer, &mut client).await?;
+        let first_bytes = self.establish(transfer, &mut client).await?;
         self.held = Vec::new();
         enter(transfer, Stage::ReceivingBody);
         let counters = transfer.counters();
-        let fault = if let Err(error) = client.write_all(&spoken).await {
+        let fault = if let Err(error) = client.write_all(&first_bytes).await {
             Fault::new(Leg::Client, Stage::ReceivingBody, classify::client(&error)).source(error)
         } else {
             counters
                 .down
-                .fetch_add(spoken.len() as u64, Ordering::SeqCst);
-            drop(spoken);
+                .fetch_add(first_bytes.len() as u64, Ordering::SeqCst);
+            drop(first_bytes);
             let (up, down) = (&counters.up, &counters.down);
             tokio::select! {
                 biased;
@@ -188,7 +188,7 @@ impl Tunnel {
     fn origin_fault(&self, stage: Stage, kind: FaultKind, source: Option<std::io::Error>) -> Fault {
         let stage = match stage {
             Stage::Handshaking => stage,
-            _ => self.reached_in,
+            _ => self.connect_stage,
         };
         let mut fault = Fault::new(Leg::Origin, stage, kind).peer(self.reached.peer);
         fault.source = source.map(Into::into);
@@ -223,22 +223,22 @@ impl Tunnel {
         client: &mut BoxIo,
     ) -> FirstFlightEnd {
         let limit = self.plan.route().dial.handshake_timeout;
-        let mut spoken = Vec::new();
+        let mut first_bytes = Vec::new();
         loop {
             let before = self.held.len();
-            if before >= LIMIT {
+            if before >= MAX_FLIGHT {
                 return FirstFlightEnd::ReplayGone;
             }
             let flight = FlightKind::of(&self.held);
             let handshaking = flight == FlightKind::Handshake;
             enter(transfer, flight.stage());
             // Only a handshake must be answered; an idle tunnel may wait without limit.
-            let silence = silence(handshaking.then_some(limit));
+            let after_limit = after_limit(handshaking.then_some(limit));
             tokio::select! {
                 biased;
-                read = read_more(&mut self.reached.io, &mut spoken) => return match read {
+                read = read_more(&mut self.reached.io, &mut first_bytes) => return match read {
                     Ok(0) => FirstFlightEnd::OriginFailed(FaultKind::ClosedEarly, None),
-                    Ok(_) => FirstFlightEnd::Spoke(spoken),
+                    Ok(_) => FirstFlightEnd::Spoke(first_bytes),
                     Err(error) => FirstFlightEnd::OriginFailed(classify::io(&error), Some(error)),
                 },
                 read = read_more(client, &mut self.held) => match read {
@@ -247,7 +247,7 @@ impl Tunnel {
                         let bytes = self.held.get(before..).unwrap_or_default();
                         transfer.counters().up.fetch_add(read as u64, Ordering::SeqCst);
                         let limit = handshaking.then_some(limit);
-                        if let Err((kind, source)) = offer(&mut self.reached.io, bytes, transfer, limit).await {
+                        if let Err((kind, source)) = send_flight(&mut self.reached.io, bytes, transfer, limit).await {
                             return FirstFlightEnd::OriginFailed(kind, source);
                         }
                     }
@@ -256,27 +256,27 @@ impl Tunnel {
                 stall = transfer.stalled() => {
                     return FirstFlightEnd::OriginFailed(FaultKind::Stalled(stall.verdict), None);
                 }
-                () = silence => return FirstFlightEnd::OriginFailed(FaultKind::TimedOut, None),
+                () = after_limit => return FirstFlightEnd::OriginFailed(FaultKind::TimedOut, None),
             }
         }
     }
 
     /// The next connection, with the flight sent on it.
     async fn reconnect(&mut self, transfer: &Transfer, fault: Fault) -> Result<(), FinalFault> {
-        let mut turn = self.plan.on_event(self.failed(fault)).await?;
+        let mut step = self.plan.on_event(self.failed(fault)).await?;
         loop {
-            self.reached = connect(&mut self.plan, turn).await?;
-            self.reached_in = transfer.stage();
+            self.reached = connect(&mut self.plan, step).await?;
+            self.connect_stage = transfer.stage();
             let flight = FlightKind::of(&self.held);
             enter(transfer, flight.stage());
             let limit = self.plan.route().dial.handshake_timeout;
             let limit = (flight == FlightKind::Handshake).then_some(limit);
-            let offered = offer(&mut self.reached.io, &self.held, transfer, limit).await;
-            let Err((kind, source)) = offered else {
+            let sent = send_flight(&mut self.reached.io, &self.held, transfer, limit).await;
+            let Err((kind, source)) = sent else {
                 return Ok(());
             };
             let fault = self.origin_fault(transfer.stage(), kind, source);
-            turn = self.plan.on_event(self.failed(fault)).await?;
+            step = self.plan.on_event(self.failed(fault)).await?;
         }
     }
 }
@@ -289,9 +289,9 @@ fn enter(transfer: &TransferHandle, stage: Stage) {
 }
 
 /// Dials until a connection is established.
-async fn connect(plan: &mut UpstreamPlan, mut turn: PlanStep) -> Result<OriginStream, FinalFault> {
+async fn connect(plan: &mut UpstreamPlan, mut step: PlanStep) -> Result<OriginStream, FinalFault> {
     loop {
-        turn = match turn {
+        step = match step {
             PlanStep::Connect(connect) => match plan.dial(connect).await {
                 Ok(reached) => {
                     plan.on_event(Event::Dialled).await?;
@@ -306,7 +306,7 @@ async fn connect(plan: &mut UpstreamPlan, mut turn: PlanStep) -> Result<OriginSt
 }
 
 /// Writes part of the flight, unless the watchdog or the handshake deadline ends it first.
-async fn offer(
+async fn send_flight(
     io: &mut BoxIo,
     bytes: &[u8],
     transfer: &TransferHandle,
@@ -319,12 +319,12 @@ async fn offer(
     tokio::select! {
         written = writing => written.map_err(|error| (classify::io(&error), Some(error))),
         stall = transfer.stalled() => Err((FaultKind::Stalled(stall.verdict), None)),
-        () = silence(limit) => Err((FaultKind::TimedOut, None)),
+        () = after_limit(limit) => Err((FaultKind::TimedOut, None)),
     }
 }
 
 /// Completes after `limit`, where there is one.
-async fn silence(limit: Option<Duration>) {
+async fn after_limit(limit: Option<Duration>) {
     match limit {
         Some(limit) => tokio::time::sleep(limit).await,
         None => std::future::pending().await,

@@ -27,16 +27,16 @@ use crate::{
 };
 
 /// The read size where the other side accepts everything: measured over loopback, 256 KiB cost two thirds of the CPU time of 64 KiB.
-const SCRATCH: usize = 256 * 1024;
+const MAX_READ: usize = 256 * 1024;
 /// The initial read size, also after the other side fell behind: the bytes read are what a slow reader makes gitferry keep.
-const SLOW: usize = 64 * 1024;
+const MIN_READ: usize = 64 * 1024;
 /// How long one half may stay open alone without a byte.
-const HALF_CLOSED_LIMIT: Duration = Duration::from_secs(600);
+const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long one half may stay open after the other side closed its socket.
-const HUNG_UP_LIMIT: Duration = Duration::from_secs(5);
+const HUNG_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
 thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_READ]);
 }
 
 /// The end of a tunnel.
@@ -104,21 +104,21 @@ where
 /// Ready when one half has been open alone for long enough without a byte.
 fn half_closed(
     cx: &mut Context<'_>,
-    limit: &mut Option<Pin<Box<Sleep>>>,
+    timer: &mut Option<Pin<Box<Sleep>>>,
     moved: bool,
     directions: [&Direction; 2],
 ) -> Poll<()> {
     let hung_up = directions
         .iter()
         .any(|direction| direction.write_error.is_some());
-    let patience = if hung_up {
-        HUNG_UP_LIMIT
+    let limit = if hung_up {
+        HUNG_UP_TIMEOUT
     } else {
-        HALF_CLOSED_LIMIT
+        HALF_CLOSED_TIMEOUT
     };
-    let timer = limit.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
     if moved {
-        timer.as_mut().reset(tokio::time::Instant::now() + patience);
+        timer.as_mut().reset(tokio::time::Instant::now() + limit);
     }
     timer.as_mut().poll(cx)
 }
@@ -150,7 +150,7 @@ struct Direction {
     /// Bytes read that the other side has not accepted.
     kept: Vec<u8>,
     written: usize,
-    /// The size of the next read, between [`SLOW`] and [`SCRATCH`].
+    /// The size of the next read, between [`MIN_READ`] and [`MAX_READ`].
     room: usize,
     moved: u64,
     unflushed: bool,
@@ -179,7 +179,7 @@ impl Direction {
         let before = self.progress();
         let polled = loop {
             let polled = self.poll(cx, reader, writer, count);
-            if let Some(polled) = self.settle(polled, other, leg) {
+            if let Some(polled) = self.resolve_reset(polled, other, leg) {
                 break polled;
             }
         };
@@ -254,7 +254,7 @@ impl Direction {
         R: AsyncRead + Unpin + ?Sized,
         W: AsyncWrite + Unpin + ?Sized,
     {
-        let room = self.room.clamp(SLOW, SCRATCH);
+        let room = self.room.clamp(MIN_READ, MAX_READ);
         let mut buffer = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
         ready!(Pin::new(reader).poll_read(cx, &mut buffer)).map_err(PumpError::Read)?;
         let filled = buffer.filled();
@@ -264,7 +264,7 @@ impl Direction {
         }
         self.turn.add(filled);
         if let Some(error) = self.write_error.take() {
-            if !self.turn.is_goodbye() {
+            if !self.turn.is_tls_close() {
                 return Poll::Ready(Err(PumpError::HungUp(error)));
             }
             self.write_error = Some(error);
@@ -277,7 +277,7 @@ impl Direction {
         self.count_written(taken, count);
         if let Some(rest) = filled.get(taken..).filter(|rest| !rest.is_empty()) {
             self.kept = rest.to_vec();
-            self.room = SLOW;
+            self.room = MIN_READ;
         } else if filled.len() == room {
             self.room = room * 2;
         }
@@ -289,7 +289,7 @@ impl Direction {
     /// A TLS peer that is done sends close_notify, then closes its socket. Where the other side's close_notify is unread in that socket, or
     /// arrives later, the peer's kernel resets the connection, with or without a FIN before (git with GnuTLS: half of its tunnels). The reset
     /// is a failure where more than the end of TLS was on its way to the closed side.
-    fn settle(
+    fn resolve_reset(
         &mut self,
         polled: Poll<Result<(), PumpError>>,
         other: &mut Self,
@@ -299,9 +299,9 @@ impl Direction {
             // An origin that resets instead of answering has failed. A client that has received the origin's whole response has not.
             Poll::Ready(Err(PumpError::Read(error)))
                 if is_reset(&error)
-                    && (other.turn.is_goodbye() || (other.closed && reader == Leg::Client)) =>
+                    && (other.turn.is_tls_close() || (other.closed && reader == Leg::Client)) =>
             {
-                other.mark_lost(error);
+                other.mark_hung_up(error);
                 self.ended = true;
                 None
             }
@@ -311,16 +311,16 @@ impl Direction {
                 None
             }
             Poll::Ready(Err(PumpError::Write(error)))
-                if is_reset(&error) && self.turn.is_goodbye() =>
+                if is_reset(&error) && self.turn.is_tls_close() =>
             {
-                self.mark_lost(error);
+                self.mark_hung_up(error);
                 None
             }
             polled => Some(polled),
         }
     }
 
-    fn mark_lost(&mut self, error: io::Error) {
+    fn mark_hung_up(&mut self, error: io::Error) {
         self.write_error = Some(error);
         self.kept = Vec::new();
         self.unflushed = false;

@@ -16,7 +16,7 @@ pub(super) struct HeadCheck {
 }
 
 /// The most bytes of a line that are kept: the names that count are short, and the check of the value is for its first bytes.
-const MOST: usize = 256;
+const MAX_KEPT: usize = 256;
 
 pub(super) const MALFORMED: &str =
     "the response has a Transfer-Encoding or Content-Length field with an invalid byte";
@@ -50,7 +50,7 @@ impl HeadCheck {
     }
 
     fn keep(&mut self, part: &[u8]) {
-        let room = MOST.saturating_sub(self.line.len());
+        let room = MAX_KEPT.saturating_sub(self.line.len());
         self.line.extend(part.iter().take(room));
     }
 
@@ -71,13 +71,13 @@ impl HeadCheck {
         let continued = line.starts_with(b" ") || line.starts_with(b"\t");
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
         if !continued {
-            let is = |wanted: &[u8]| {
+            let is_named = |wanted: &[u8]| {
                 let letters = name.iter().filter(|byte| byte.is_ascii_graphic());
                 letters
                     .map(u8::to_ascii_lowercase)
                     .eq(wanted.iter().copied())
             };
-            self.framing = is(b"transfer-encoding") || is(b"content-length");
+            self.framing = is_named(b"transfer-encoding") || is_named(b"content-length");
         }
         let invalid = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
         let odd_name = !continued && !name.trim_ascii_end().iter().all(u8::is_ascii_graphic);
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_framing_field_with_an_invalid_byte_is_noticed_however_it_is_cut() {
+    fn a_framing_field_with_an_invalid_byte_is_malformed_in_reads_of_any_size() {
         for (head, malformed) in [
             (&b"Transfer-Encoding: \x0bchunked\r\n"[..], true),
             (b"Transfer-Encoding: chunked\x01\r\n", true),

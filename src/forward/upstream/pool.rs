@@ -13,7 +13,7 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -32,7 +32,7 @@ use crate::{
     io::TcpMonitor,
     model::{Scheme, Target},
     net::dial::AbsoluteForm,
-    rt::{self, Shutdown, Tasks},
+    rt::{self, ReusedTimer, Shutdown, Tasks},
 };
 
 pub(crate) use lease::Lease;
@@ -90,6 +90,15 @@ pub(crate) struct ConnectionInfo {
     pub absolute_form: Option<AbsoluteForm>,
     /// Why it was ended, where the origin sent too much that is no response.
     pub flood: Flood,
+    /// Of the check for a connection that died while it was idle, between two requests.
+    pub stale_timer: Mutex<ReusedTimer>,
+}
+
+impl ConnectionInfo {
+    pub(super) fn stale_timer(&self) -> MutexGuard<'_, ReusedTimer> {
+        let kept = self.stale_timer.lock();
+        kept.unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The idle connections. Clones share them.

@@ -1,6 +1,10 @@
 //! HTTP on one connection to an origin: opening it, sending a request, and the meaning of a failure.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use hyper::{
     Request, Response,
@@ -43,6 +47,7 @@ pub(crate) async fn open(
         genuine: stream.genuine,
         absolute_form: stream.absolute_form,
         flood: Flood::default(),
+        stale_timer: Mutex::default(),
     };
     let fault = |error: hyper::Error| {
         Fault::new(Leg::Origin, Stage::SendingHead, classify::io(&error))

@@ -3,12 +3,12 @@
 //! | state | how it gets there | what a request gets |
 //! |---|---|---|
 //! | unknown | the start; a new config; `dial.cooldown` after it was declared dead | the attempts of `dial.attempts` |
-//! | working | a success | the same, then further attempts: a VPN reconnects, a hop restarts |
-//! | waited for | a request used its attempts up for the first time since the success | further attempts until `dial.patience` is over, for every request |
-//! | dead | a request gave up | one short attempt, then the known reason; the reason at once where another request makes that attempt |
+//! | working | a success | the same, then further attempts, because a VPN may reconnect or a hop restart |
+//! | waited for | a request used up its attempts, for the first time since the success | further attempts until `dial.patience` is over, for every request |
+//! | dead | a request gave up | one short attempt, then the known reason; the reason at once while another request makes that attempt |
 //!
-//! The short attempt is the probe: after a repair, the next request succeeds. On a slow path it is too short, so one attempt goes on in the
-//! background until the timeouts of `dial`.
+//! The short attempt is the probe: once the upstream works again, the next request succeeds. On a slow path it is too short, so one attempt
+//! goes on in the background until the timeouts of `dial`.
 
 use std::time::Duration;
 

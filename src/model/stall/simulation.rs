@@ -128,7 +128,7 @@ impl StallSimulation {
             .iter()
             .position(|stage| *stage == self.sample.stage)
             .unwrap();
-        // An attempt may fail and begin anew.
+        // An attempt may fail, and another one begins.
         if matches!(self.sample.stage, Stage::Connecting | Stage::Greeting)
             && self.random.u8(..4) == 0
         {

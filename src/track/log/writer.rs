@@ -104,6 +104,8 @@ impl Writer {
         }
         queue.push(&line);
         let wakes = queue.thread == ThreadState::Idle || queue.chunks.len() > 1;
+        // Waking is a system call: the lines until the thread runs need no other.
+        queue.thread = ThreadState::Busy;
         drop(queue);
         if wakes {
             self.0.filled.notify_one();
@@ -177,9 +179,11 @@ impl WriterQueue {
                 queue.thread = ThreadState::Busy;
                 return chunk;
             }
-            queue = if queue.chunks.is_empty() {
-                queue.thread = ThreadState::Idle;
+            if queue.chunks.is_empty() {
                 self.drained.notify_all();
+            }
+            queue = if queue.chunks.is_empty() && left.is_zero() {
+                queue.thread = ThreadState::Idle;
                 let waited = self.filled.wait(queue);
                 waited.unwrap_or_else(PoisonError::into_inner)
             } else {

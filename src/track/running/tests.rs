@@ -18,12 +18,12 @@ const LIMITS: StallLimits = StallLimits {
 
 /// Counts its checks; an idle one rests.
 #[derive(Default)]
-struct Tunnel {
+struct TestTunnel {
     idle: AtomicBool,
     checks: AtomicUsize,
 }
 
-impl Watched for Tunnel {
+impl Watched for TestTunnel {
     fn examine(&self, now: Instant) -> Instant {
         self.checks.fetch_add(1, Ordering::Relaxed);
         now + if self.rests() { REST } else { TICK }
@@ -35,11 +35,11 @@ impl Watched for Tunnel {
 }
 
 /// `count` tunnels that have just begun, with their watchdog.
-fn tunnels(count: usize, idle: bool) -> (Arc<RunningTransfers<Tunnel>>, Vec<Arc<Tunnel>>) {
+fn tunnels(count: usize, idle: bool) -> (Arc<RunningTransfers<TestTunnel>>, Vec<Arc<TestTunnel>>) {
     let running = Arc::new(RunningTransfers::new(Shutdown::default()));
     let tunnels: Vec<_> = (0..count)
         .map(|_| {
-            let tunnel = Arc::new(Tunnel::default());
+            let tunnel = Arc::new(TestTunnel::default());
             tunnel.idle.store(idle, Ordering::Relaxed);
             let (_, watchdog) = running.add(&LIMITS, |_| ((), Arc::downgrade(&tunnel)));
             if watchdog == WatchdogStart::Needed {
@@ -51,15 +51,15 @@ fn tunnels(count: usize, idle: bool) -> (Arc<RunningTransfers<Tunnel>>, Vec<Arc<
     (running, tunnels)
 }
 
-fn checks(tunnels: &[Arc<Tunnel>]) -> usize {
-    let checks = |tunnel: &Arc<Tunnel>| tunnel.checks.load(Ordering::Relaxed);
+fn checks(tunnels: &[Arc<TestTunnel>]) -> usize {
+    let checks = |tunnel: &Arc<TestTunnel>| tunnel.checks.load(Ordering::Relaxed);
     tunnels.iter().map(checks).sum()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_idle_tunnels_are_not_checked_at_the_ticks_of_one_that_moves() {
     let (running, idle) = tunnels(1000, true);
-    let moving = Arc::new(Tunnel::default());
+    let moving = Arc::new(TestTunnel::default());
     running.add(&LIMITS, |_| ((), Arc::downgrade(&moving)));
     sleep(TICK * 2).await;
     assert_eq!(running.awake_and_resting(), (1, 1000));

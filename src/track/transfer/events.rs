@@ -1,10 +1,10 @@
 //! The events of a running transfer: faults with their advice, and what gitferry does about them.
 
-use std::sync::atomic::Ordering;
+use std::{ops::Deref, sync::atomic::Ordering};
 
 use tokio::time::Instant;
 
-use super::{FinalFault, TransferHandle, millis};
+use super::{TransferHandle, millis};
 use crate::{
     io::TcpMonitor,
     model::{
@@ -18,6 +18,25 @@ use crate::{
         timeline::{FaultNote, Segment},
     },
 };
+
+/// A logged fault after which no further attempt follows. [`TransferHandle::give_up`] creates it.
+#[derive(Debug)]
+pub(crate) struct FinalFault(Fault);
+
+impl Deref for FinalFault {
+    type Target = Fault;
+
+    fn deref(&self) -> &Fault {
+        &self.0
+    }
+}
+
+impl FinalFault {
+    /// The fault, for an error's source.
+    pub(crate) fn into_fault(self) -> Fault {
+        self.0
+    }
+}
 
 impl TransferHandle {
     /// The advice for a fault of this transfer.

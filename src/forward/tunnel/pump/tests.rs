@@ -3,7 +3,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use super::*;
 
 #[tokio::test]
-async fn bytes_arrive_as_sent_and_one_half_may_close_before_the_other() {
+async fn bytes_are_copied_both_ways_and_halves_close_separately() {
     let (mut here, mut client) = duplex(1000);
     let (mut there, mut origin) = duplex(700);
     let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -30,7 +30,7 @@ async fn bytes_arrive_as_sent_and_one_half_may_close_before_the_other() {
 }
 
 #[tokio::test]
-async fn a_peer_that_said_all_and_then_hangs_up_is_no_failure() {
+async fn a_peer_that_closed_its_half_may_close_its_socket() {
     let (mut here, mut client) = duplex(1000);
     let (mut there, mut origin) = duplex(1000);
     let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -51,47 +51,47 @@ async fn a_peer_that_said_all_and_then_hangs_up_is_no_failure() {
 }
 
 #[test]
-fn a_peer_that_hangs_up_before_it_said_all_is_a_failure() {
+fn a_reset_before_the_peers_half_closed_is_a_failure() {
     let broken = || Poll::Ready(Err(PumpError::Write(io::ErrorKind::BrokenPipe.into())));
     let (mut upward, mut downward) = (Direction::default(), Direction::default());
     assert!(matches!(
-        upward.settle(broken(), &mut downward, Leg::Client),
+        upward.resolve_reset(broken(), &mut downward, Leg::Client),
         Some(Poll::Ready(Err(_)))
     ));
     downward.closed = true;
     assert!(
         upward
-            .settle(broken(), &mut downward, Leg::Client)
+            .resolve_reset(broken(), &mut downward, Leg::Client)
             .is_none()
     );
     assert!(upward.closed);
 }
 
 #[tokio::test]
-async fn reads_grow_while_all_is_taken_and_are_small_again_after_a_side_fell_behind() {
-    let (mut here, mut client) = duplex(4 * SCRATCH);
-    let (mut there, mut origin) = duplex(2 * SCRATCH);
+async fn reads_grow_while_all_is_written_and_shrink_when_the_writer_falls_behind() {
+    let (mut here, mut client) = duplex(4 * MAX_READ);
+    let (mut there, mut origin) = duplex(2 * MAX_READ);
     let (mut upward, count) = (Direction::default(), AtomicU64::new(0));
-    here.write_all(&vec![7; 4 * SCRATCH]).await.unwrap();
+    here.write_all(&vec![7; 4 * MAX_READ]).await.unwrap();
     assert!(
         poll_fn(|cx| Poll::Ready(upward.poll(cx, &mut client, &mut origin, &count)))
             .await
             .is_pending()
     );
     // 64 + 128 + 256 KiB passed, and as much of the next 256 KiB as fitted.
-    assert_eq!(count.load(Ordering::Relaxed), 2 * SCRATCH as u64);
-    assert_eq!((upward.kept.len(), upward.room), (192 * 1024, SLOW));
+    assert_eq!(count.load(Ordering::Relaxed), 2 * MAX_READ as u64);
+    assert_eq!((upward.kept.len(), upward.room), (192 * 1024, MIN_READ));
     there.read_exact(&mut vec![0; 192 * 1024]).await.unwrap();
     assert!(
         poll_fn(|cx| Poll::Ready(upward.poll(cx, &mut client, &mut origin, &count)))
             .await
             .is_pending()
     );
-    assert_eq!((upward.kept.len(), upward.room), (SLOW, SLOW));
+    assert_eq!((upward.kept.len(), upward.room), (MIN_READ, MIN_READ));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_half_that_stays_open_alone_ends_at_its_limit() {
+async fn a_half_that_stays_open_alone_ends_at_its_timeout() {
     let (mut here, mut client) = duplex(64);
     let (_there, mut origin) = duplex(64);
     here.shutdown().await.unwrap();
@@ -102,11 +102,11 @@ async fn a_half_that_stays_open_alone_ends_at_its_limit() {
         pumped.0,
         Err((Leg::Origin, FaultKind::TimedOut, _))
     ));
-    assert!(begun.elapsed() >= HALF_CLOSED_LIMIT);
+    assert!(begun.elapsed() >= HALF_CLOSED_TIMEOUT);
 }
 
 #[tokio::test]
-async fn a_side_that_vanishes_is_named() {
+async fn a_closed_origin_is_the_faults_leg() {
     let (mut here, mut client) = duplex(64);
     let (there, mut origin) = duplex(64);
     here.write_all(b"hello").await.unwrap();

@@ -16,6 +16,7 @@ pub(crate) async fn connection_info(hop: bool) -> ConnectionInfo {
         genuine: false,
         absolute_form: None,
         flood: Flood::default(),
+        stale_timer: Mutex::default(),
     }
 }
 

@@ -70,20 +70,25 @@ fn by_hop(scene: &Scene, cell: &str, tls: &str, hop: &str) -> Settings {
 }
 
 /// git through this daemon, whose hop is another gitferry, whose hop is this one until it is corrected.
-pub(super) fn through_another(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
-    let place = format!("{cell}-other-{taken}");
-    let other = Ferry::start(&match taken {
+pub(super) fn through_another(
+    scene: &Scene,
+    cell: &str,
+    ferry: &Ferry,
+    followed: bool,
+) -> Finished {
+    let place = format!("{cell}-other-{followed}");
+    let other = Ferry::start(&match followed {
         false => by_hop(scene, &place, "tunnel", &ferry.proxy()),
         true => base(scene, &place).route(MAIN, "tunnel", &["direct"], scene.world.host.https),
     });
     ferry.reload(&by_hop(scene, cell, "terminate", &other.proxy()));
     let reloaded = wait_until(SOON, || !ferry.events("config reloaded").is_empty());
     assert!(reloaded, "{}", ferry.log());
-    if !taken {
+    if !followed {
         let shown = check(scene, cell, &other);
         assert!(shown.stdout.contains(&ferry.proxy()), "{shown}");
     }
-    git(scene, cell, ferry, taken)
+    git(scene, cell, ferry, followed)
 }
 
 /// `gitferry check` of a daemon's config.

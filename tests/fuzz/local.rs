@@ -1,4 +1,5 @@
-//! What comes from this machine and its network: the daemon's reply, the kernel's, a portal's page, remotes; and pages that quote a password.
+//! Input from this machine and its network: replies of the daemon and of the kernel, pages of a portal, remotes, and pages that quote a
+//! password.
 
 use std::{
     io::Write as _,
@@ -7,7 +8,7 @@ use std::{
 
 use gitferry::testing::parsers;
 
-use crate::{fuzz, played::runtime};
+use crate::{fuzz, peer::runtime};
 
 const HTTP: &[&str] = &[
     "\r\n",
@@ -28,7 +29,7 @@ const HTTP: &[&str] = &[
 ];
 
 #[test]
-fn a_reply_to_connect_loses_no_byte_of_the_tunnel_and_is_harmless_in_a_terminal() {
+fn the_reply_to_connect_keeps_every_byte_of_the_tunnel_and_a_refusal_has_no_control_character() {
     const SEEDS: &[&[u8]] = &[
         b"HTTP/1.1 200 OK\r\n\r\nSSH-2.0-OpenSSH\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
@@ -37,17 +38,17 @@ fn a_reply_to_connect_loses_no_byte_of_the_tunnel_and_is_harmless_in_a_terminal(
     ];
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    fuzz(SEEDS, HTTP, |says, _| {
+    fuzz(SEEDS, HTTP, |reply, _| {
         let mut client = TcpStream::connect(address).unwrap();
         let (mut daemon, _) = listener.accept().unwrap();
-        daemon.write_all(says).unwrap();
+        daemon.write_all(reply).unwrap();
         daemon.shutdown(Shutdown::Write).unwrap();
         match parsers::connect_reply(&mut client) {
             Ok(first) => {
-                let head = says.get(..says.len() - first.len()).unwrap();
+                let head = reply.get(..reply.len() - first.len()).unwrap();
                 assert!(head.ends_with(b"\n"));
-                // What follows the head in the same segment is the tunnel's first.
-                assert!(says.ends_with(&first));
+                // The bytes after the head are the first of the tunnel.
+                assert!(reply.ends_with(&first));
             }
             Err(reason) => {
                 let obeyed = |c: char| c.is_control() && c != '\n';
@@ -59,7 +60,7 @@ fn a_reply_to_connect_loses_no_byte_of_the_tunnel_and_is_harmless_in_a_terminal(
 }
 
 #[test]
-fn a_remote_is_read_without_its_password() {
+fn a_remote_has_a_rooted_path_a_valid_target_and_a_user_without_password() {
     const SEEDS: &[&[u8]] = &[
         b"https://me:hunter2secret@hf.co:8443/me/model.git?x#y",
         b"git@hf.co:me/model.git",
@@ -88,17 +89,18 @@ fn a_remote_is_read_without_its_password() {
         let Ok(text) = std::str::from_utf8(text) else {
             return Ok(());
         };
-        if let Some((_, target, path, _)) = parsers::remote(text) {
+        if let Some((_, target, path, user)) = parsers::remote(text) {
             assert!(path.starts_with('/'), "{path}");
             assert_eq!(parsers::target(&target), Some(target.clone()));
             assert!(!target.contains(['@', '/', ' ']), "{target}");
+            assert!(user.is_none_or(|user| !user.contains([':', '/'])));
         }
         Ok(())
     });
 }
 
 #[test]
-fn a_page_in_the_place_of_tls_shows_no_session_and_no_control_character() {
+fn the_location_of_a_portal_is_shown_without_query_and_control_characters() {
     const SEEDS: &[&[u8]] = &[
         b"HTTP/1.1 302 Found\r\nLocation: http://login.test/?session=hunter2\r\n\r\n",
         b"HTTP/1.0 511 Network Authentication Required\r\n\r\n<html>",
@@ -115,7 +117,7 @@ fn a_page_in_the_place_of_tls_shows_no_session_and_no_control_character() {
 }
 
 #[test]
-fn an_answer_of_the_kernel_is_about_the_very_socket_or_none() {
+fn an_answer_of_the_kernel_counts_only_for_the_requested_socket() {
     let local: SocketAddr = "127.0.0.1:40000".parse().unwrap();
     let remote: SocketAddr = "127.0.0.1:4483".parse().unwrap();
     let asked = parsers::socket_question(7, local, remote);
@@ -145,7 +147,7 @@ fn an_answer_of_the_kernel_is_about_the_very_socket_or_none() {
 }
 
 #[test]
-fn a_page_that_quotes_the_password_is_starred_however_it_is_cut() {
+fn a_quoted_password_is_masked_wherever_the_page_is_split() {
     const PASSWORD: &[u8] = b"hunter2secret";
     const ENCODED: &[u8] = b"bWU6aHVudGVyMnNlY3JldA";
     let authorization = b"Basic bWU6aHVudGVyMnNlY3JldA==";

@@ -6,7 +6,7 @@ use super::{base, direct, plain};
 use crate::{
     advice::Change,
     scene::{SEEDED, Scene},
-    servers::{self, Part},
+    servers::{self, Behaviour},
     support::{
         ca::Flaw,
         client::Git,
@@ -29,18 +29,24 @@ fn curl_with(scene: &Scene, cell: &str, arguments: &[&str]) -> Finished {
 }
 
 /// Its own TLS: the CA is the site's where the daemon only tunnels.
-pub(super) fn curl(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
-    own_tls(scene, cell, ferry, taken, &[])
+pub(super) fn curl(scene: &Scene, cell: &str, ferry: &Ferry, followed: bool) -> Finished {
+    own_tls(scene, cell, ferry, followed, &[])
 }
 
 /// curl as one asks it for TLS 1.1, which Debian's OpenSSL refuses by default.
-pub(super) fn old_curl(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
+pub(super) fn old_curl(scene: &Scene, cell: &str, ferry: &Ferry, followed: bool) -> Finished {
     let old = ["--tls-max", "1.1", "--ciphers", "DEFAULT:@SECLEVEL=0"];
-    own_tls(scene, cell, ferry, taken, if taken { &old } else { &[] })
+    own_tls(
+        scene,
+        cell,
+        ferry,
+        followed,
+        if followed { &old } else { &[] },
+    )
 }
 
-fn own_tls(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool, more: &[&str]) -> Finished {
-    let ca = if taken {
+fn own_tls(scene: &Scene, cell: &str, ferry: &Ferry, followed: bool, more: &[&str]) -> Finished {
+    let ca = if followed {
         scene.world.ca.pem_file()
     } else {
         ferry.bundle()
@@ -54,8 +60,8 @@ fn refs() -> String {
     format!("{SEEDED}/info/refs?service=git-upload-pack")
 }
 
-pub(super) fn scheme(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
-    let scheme = if taken { "http" } else { "socks5h" };
+pub(super) fn scheme(scene: &Scene, cell: &str, ferry: &Ferry, followed: bool) -> Finished {
+    let scheme = if followed { "http" } else { "socks5h" };
     let proxy = format!("{scheme}://{}", ferry.address);
     let ca = ferry.bundle();
     curl_with(
@@ -65,20 +71,20 @@ pub(super) fn scheme(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> F
     )
 }
 
-pub(super) fn named(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
+pub(super) fn named(scene: &Scene, cell: &str, ferry: &Ferry, followed: bool) -> Finished {
     let ca = ferry.bundle();
     let (proxy, refs) = (ferry.proxy(), refs());
     let mut arguments = vec!["-x", &proxy, "--cacert", ca.to_str().unwrap(), &refs];
-    if taken {
+    if followed {
         arguments.extend(["--proxy-user", "me:planted-password"]);
     }
     curl_with(scene, cell, &arguments)
 }
 
 /// The command's output, as the user would paste it.
-pub(super) fn bundle(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
+pub(super) fn bundle(scene: &Scene, cell: &str, ferry: &Ferry, followed: bool) -> Finished {
     let proxy = ferry.proxy();
-    if !taken {
+    if !followed {
         return curl_with(scene, cell, &["-x", &proxy, &refs()]);
     }
     let mut command = clean_command(env!("CARGO_BIN_EXE_gitferry"), &scene.place(cell));
@@ -106,10 +112,10 @@ fn own_config(scene: &Scene, cell: &str, ferry: &Ferry) -> PathBuf {
 }
 
 /// git trusts the CA of a daemon that ran here before; then `gitferry setup all` is run as the advice says.
-pub(super) fn older_ca(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
+pub(super) fn older_ca(scene: &Scene, cell: &str, ferry: &Ferry, followed: bool) -> Finished {
     let home = scene.place(cell).join("home");
     let git = Git::debian(&home);
-    if !taken {
+    if !followed {
         let older = Ferry::start(&plain(scene, &format!("{cell}-older")).before).bundle();
         let git = git
             .with("http.proxy", ferry.proxy())
@@ -130,7 +136,7 @@ pub(super) fn older_ca(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) ->
 /// The site answers any head.
 pub(super) fn large_head(scene: &Scene, cell: &str) -> Change {
     let leaf = scene.world.ca.leaf(&[MAIN], Flaw::None);
-    let answer = Part::Says("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let answer = Behaviour::Answers("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let (at, kept) = servers::origin(leaf.server_config(), answer);
     let settings = || direct(base(scene, cell), Some(at));
     super::change(settings(), settings().listen("max_head = \"1 MiB\""), kept)

@@ -1,4 +1,4 @@
-//! What each advice says, and how it is taken.
+//! The cases: a fault, its advice, and how to follow it.
 
 mod client;
 mod routes;
@@ -15,11 +15,11 @@ use self::{
     },
 };
 use crate::{
-    advice::{Change, Taken, git},
+    advice::{AdviceCase, Change, git},
     clients::Client,
     faults::{self, Inject},
     programs::{Bench, http, socks},
-    scene::{Scene, Victim, What},
+    scene::{Exposure, Scene, Victim},
     servers::{self, Pauses},
     support::{
         ca::Flaw,
@@ -40,14 +40,14 @@ const QUICK: &str =
 const OTHER: &str =
     "add another upstream to `upstreams` of route `main`, such as a hop of `[hops]`";
 
-macro_rules! taken {
-    ($($kind:literal, $name:literal: $make:expr, $act:expr => $says:expr;)*) => {
-        &[$( Taken { kind: $kind, name: $name, says: $says, make: $make, act: $act }, )*]
+macro_rules! advice_cases {
+    ($($kind:literal, $name:literal: $make:expr, $act:expr => $advice:expr;)*) => {
+        &[$( AdviceCase { kind: $kind, name: $name, advice: $advice, make: $make, act: $act }, )*]
     };
 }
 
 /// The table.
-pub(crate) const TAKEN: &[Taken] = taken! {
+pub(crate) const ADVICE_CASES: &[AdviceCase] = advice_cases! {
     "refused", "at the origin": |s, c| another(s, c, faults::refused), git => OTHER;
     "unreachable", "at the origin": |s, c| another(s, c, faults::unreachable), git => OTHER;
     "timed-out", "TCP": |s, c| another(s, c, faults::black_hole), git => OTHER;
@@ -112,10 +112,10 @@ fn change(before: Settings, after: Settings, keep: impl Any) -> Change {
 }
 
 fn victim(scene: &Scene) -> Victim {
-    scene.victim(Client::Git, What::Site)
+    scene.victim(Client::Git, Exposure::Site)
 }
 
-/// A hop, and it behind the way that is broken.
+/// A broken path, and a hop that is added behind it.
 fn another(scene: &Scene, cell: &str, inject: Inject) -> Change {
     let broken = inject(scene, cell, victim(scene));
     let hop = Hop::leads_to(scene.world.host.https);
@@ -299,7 +299,7 @@ fn cntlm_password(scene: &Scene, cell: &str) -> Change {
 /// The last byte of the certificate, which is one of its signature's, is another one.
 fn bad_signature(scene: &Scene, cell: &str) -> Change {
     let leaf = scene.world.ca.leaf(&[MAIN], Flaw::None);
-    let (at, kept) = servers::origin(leaf.with_bad_signature(), servers::Part::Silent);
+    let (at, kept) = servers::origin(leaf.with_bad_signature(), servers::Behaviour::Silent);
     let hop = Hop::leads_to(scene.world.host.https);
     let before = direct(base(scene, cell), Some(at));
     let after = base(scene, cell)
@@ -332,9 +332,9 @@ fn frozen_storage(scene: &Scene, cell: &str) -> Change {
 }
 
 /// git-lfs pushes a new object.
-fn push(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
+fn push(scene: &Scene, cell: &str, ferry: &Ferry, followed: bool) -> Finished {
     let work = scene.git(cell, ferry).work(
-        scene.place(cell).join(format!("work-{taken}")),
+        scene.place(cell).join(format!("work-{followed}")),
         crate::scene::SEEDED,
     );
     work.track_lfs();
@@ -344,6 +344,6 @@ fn push(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
         "push",
         "-q",
         "origin",
-        &format!("HEAD:refs/heads/{cell}-{taken}"),
+        &format!("HEAD:refs/heads/{cell}-{followed}"),
     ])
 }

@@ -17,24 +17,24 @@ use tokio::{
 
 /// The stream to it.
 pub(crate) struct Peer {
-    says: Vec<u8>,
-    /// So many bytes a read.
+    output: Vec<u8>,
+    /// The bytes of one read.
     step: usize,
-    /// How much of it was read.
-    taken: Arc<AtomicUsize>,
+    /// The number of bytes that were read.
+    bytes_read: Arc<AtomicUsize>,
 }
 
 impl Peer {
-    pub(crate) fn new(says: &[u8], step: usize) -> Self {
+    pub(crate) fn new(output: &[u8], step: usize) -> Self {
         Self {
-            says: says.to_vec(),
+            output: output.to_vec(),
             step: step.max(1),
-            taken: Arc::default(),
+            bytes_read: Arc::default(),
         }
     }
 
-    pub(crate) fn taken(&self) -> Arc<AtomicUsize> {
-        Arc::clone(&self.taken)
+    pub(crate) fn bytes_read(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.bytes_read)
     }
 }
 
@@ -44,10 +44,10 @@ impl AsyncRead for Peer {
         _: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let rest = &self.says[self.taken.load(Ordering::Relaxed)..];
+        let rest = &self.output[self.bytes_read.load(Ordering::Relaxed)..];
         let count = rest.len().min(self.step).min(buf.remaining());
         buf.put_slice(&rest[..count]);
-        self.taken.fetch_add(count, Ordering::Relaxed);
+        self.bytes_read.fetch_add(count, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
 }
@@ -70,7 +70,7 @@ impl AsyncWrite for Peer {
     }
 }
 
-/// A runtime whose clock stands, and leaps where everybody waits.
+/// A runtime with a paused clock, which advances when all tasks wait.
 pub(crate) fn runtime() -> Runtime {
     let mut builder = Builder::new_current_thread();
     builder.enable_time().start_paused(true).build().unwrap()
