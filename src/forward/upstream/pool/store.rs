@@ -108,8 +108,11 @@ impl PoolState {
     pub(super) fn pop_recent(&self, key: &Key, now: Instant) -> Option<Idle> {
         let mut origins = self.lock();
         let list = &mut origins.get_mut(key)?.idle;
-        let is_recent =
-            |idle: &Idle| !idle.unused && idle.age(now) <= RECENT && !idle.sender.is_closed();
+        let is_recent = |idle: &Idle| {
+            // tinyproxy closes after each response to a request in absolute form, and announces it nowhere.
+            let announces_close = idle.info.absolute_form.is_none();
+            announces_close && !idle.unused && idle.age(now) <= RECENT && !idle.sender.is_closed()
+        };
         let at = list.iter().rposition(is_recent)?;
         Some(list.remove(at))
     }

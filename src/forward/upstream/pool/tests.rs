@@ -71,3 +71,27 @@ async fn an_old_spare_counts_as_a_reused_connection() {
     let lease = pool.take(&key).await.unwrap();
     assert!(lease.reused, "it may have died meanwhile");
 }
+
+#[tokio::test]
+async fn a_push_takes_a_recent_connection_unless_a_hop_may_close_it_unannounced() {
+    let by_hop = AbsoluteForm {
+        authorization: None,
+        via: true,
+    };
+    for (absolute_form, taken) in [(None, true), (Some(by_hop), false)] {
+        let (pool, key) = (pool(), key("git.test"));
+        let (io, _far) = tokio::io::duplex(64);
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(io));
+        let (sender, connection) = handshake.await.unwrap();
+        let sender = Http1::new(sender, async move { drop(connection.await) });
+        let info = ConnectionInfo {
+            absolute_form,
+            ..connection_info(true).await
+        };
+        pool.lease(Arc::clone(&key), Sender::Http1(sender), info)
+            .return_to_pool();
+        assert_eq!(pool.take_recent(&key).await.is_some(), taken);
+        // Another request, which may be repeated, takes it in any case.
+        assert_eq!(pool.take(&key).await.is_some(), !taken);
+    }
+}
