@@ -93,12 +93,13 @@ impl Tcp {
         TcpMonitor(Arc::downgrade(&self.0))
     }
 
-    /// Counts the bytes of a write.
-    fn count_written(&self, result: &Poll<io::Result<usize>>) {
+    /// Counts the bytes of a write, and returns its result.
+    fn count_written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(count)) = result {
-            self.0.written.fetch_add(*count as u64, Ordering::Relaxed);
+            self.0.written.fetch_add(count as u64, Ordering::Relaxed);
         }
         self.0.blocked.store(result.is_pending(), Ordering::Relaxed);
+        result
     }
 
     fn poll_writing(
@@ -209,9 +210,7 @@ impl AsyncWrite for Tcp {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = self.poll_writing(cx, buf.len(), || self.0.socket.try_write(buf));
-        self.count_written(&result);
-        result
+        self.count_written(self.poll_writing(cx, buf.len(), || self.0.socket.try_write(buf)))
     }
 
     fn poll_write_vectored(
@@ -224,9 +223,8 @@ impl AsyncWrite for Tcp {
             return self.poll_write(cx, only);
         }
         let length = bufs.iter().map(|buf| buf.len()).sum();
-        let result = self.poll_writing(cx, length, || self.0.socket.try_write_vectored(bufs));
-        self.count_written(&result);
-        result
+        let write = || self.0.socket.try_write_vectored(bufs);
+        self.count_written(self.poll_writing(cx, length, write))
     }
 
     fn is_write_vectored(&self) -> bool {
