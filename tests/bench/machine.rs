@@ -13,19 +13,22 @@ pub(crate) fn describe() -> String {
         .map_or("unknown CPU", |(_, model)| model);
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let [date, haproxy, nginx] = [
-        said("date", &["-u", "+%Y-%m-%d"]),
-        said("haproxy", &["-v"]),
-        said("nginx", &["-v"]),
-    ];
+    let [date, nginx] = [said("date", &["-u", "+%Y-%m-%d"]), said("nginx", &["-v"])];
+    let version = |program, flag, word| {
+        let said = said(program, &[flag]);
+        said.split_whitespace().nth(word).unwrap_or("-").to_owned()
+    };
     format!(
-        "{date}; {model}, {cores} cores; Linux {}; gitferry {}, HAProxy {}, {}; TLS 1.3 with {SUITE} and P-256 certificates on every leg.",
+        "{date}; {model}, {cores} cores; Linux {}; gitferry {}, HAProxy {}, {}, squid {}, tinyproxy {}, Privoxy {}; TLS 1.3 with {SUITE} and P-256 certificates on every leg.",
         kernel.trim(),
         env!("CARGO_PKG_VERSION"),
-        haproxy.split_whitespace().nth(2).unwrap_or("unknown"),
+        version("haproxy", "-v", 2),
         nginx
             .trim_start_matches("nginx version: ")
             .replace('/', " "),
+        version("/usr/sbin/squid", "-v", 3),
+        version("/usr/bin/tinyproxy", "-v", 1),
+        version("/usr/sbin/privoxy", "--help", 2),
     )
 }
 

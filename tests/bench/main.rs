@@ -1,4 +1,5 @@
-//! gitferry beside HAProxy, nginx and mitmproxy, doing the same work in the same run: throughput, CPU, latency, memory.
+//! gitferry beside HAProxy, nginx and mitmproxy, doing the same work in the same run: throughput, CPU, latency, memory. New tunnels are
+//! also opened through squid, tinyproxy and Privoxy, where they are installed.
 //!
 //! `cargo bench --bench peers` takes some minutes; `-- --quick` takes less and says less. The origin and the load generator are
 //! this same program started again ([`role`]), so that the CPU seconds and the memory which are read from `/proc` are the peer's

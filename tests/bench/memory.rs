@@ -48,6 +48,9 @@ pub(crate) fn measure(bench: &mut Bench, scale: &Scale) -> Result<Vec<Row>> {
         let Some(worked) = bench.peers.get(index) else {
             break;
         };
+        if worked.terminated.is_none() {
+            continue;
+        }
         let (name, worked) = (worked.name, proc::memory(worked.pid()));
         let Some((_, start)) = PEERS.iter().find(|(peer, _)| *peer == name) else {
             break;
@@ -61,7 +64,14 @@ pub(crate) fn measure(bench: &mut Bench, scale: &Scale) -> Result<Vec<Row>> {
         let (per_tunnel, tunnel_cpu) = tunnels(bench, &peer, scale.idle_tunnels)?;
         drop(peer);
         let peer = start(&bench.site)?;
-        let per_terminated = held(bench, &peer, &peer.terminated, scale.idle_terminated, || ())?.0;
+        let per_terminated = held(
+            bench,
+            &peer,
+            terminated(&peer)?,
+            scale.idle_terminated,
+            || (),
+        )?
+        .0;
         drop(peer);
         let peer = start(&bench.site)?;
         let uploads = slow(bench, &peer, scale)?;
@@ -76,6 +86,13 @@ pub(crate) fn measure(bench: &mut Bench, scale: &Scale) -> Result<Vec<Row>> {
         });
     }
     Ok(rows)
+}
+
+fn terminated(peer: &Peer) -> Result<&Way> {
+    Ok(peer
+        .terminated
+        .as_ref()
+        .ok_or("it does not terminate TLS")?)
 }
 
 /// What each of so many idle tunnels adds, and the CPU that each uses, in nanoseconds a second.
@@ -122,7 +139,7 @@ fn slow(bench: &mut Bench, peer: &Peer, scale: &Scale) -> Result<Memory> {
         bytes: PACE * scale.slow_seconds,
         pace: Some(PACE),
     };
-    bench.work_while(&peer.terminated, work, LOOK, || {
+    bench.work_while(terminated(peer)?, work, LOOK, || {
         let now = proc::memory(peer.pid());
         most.rss = most.rss.max(now.rss);
         most.pss = most.pss.max(now.pss);

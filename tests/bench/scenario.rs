@@ -185,8 +185,12 @@ impl Scenario {
                 Kind::Replay if peer.name == "gitferry" => replaying.unwrap_or(peer),
                 _ => peer,
             };
+            let terminated = peer.terminated.as_ref();
             if self.terminated {
-                entrants.push(entrant(peer.name, &peer.terminated, Some(peer)));
+                entrants.extend(terminated.map(|way| entrant(peer.name, way, Some(peer))));
+                continue;
+            }
+            if terminated.is_none() && self.kind != Kind::Fresh {
                 continue;
             }
             entrants.push(entrant(peer.name, &peer.tunnel, Some(peer)));

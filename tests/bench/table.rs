@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     memory,
     proc::Memory,
-    scenario::{Measured, Row, Scale},
+    scenario::{Kind, Measured, Row, Scale, Scenario},
 };
 
 /// Everything that was measured.
@@ -22,6 +22,24 @@ pub(crate) struct Report {
 const GITFERRY: &str = "gitferry";
 const DIRECT: &str = "direct";
 
+/// What is counted, each in a table of its own: tunnels have more peers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Bytes,
+    Requests,
+    Tunnels,
+}
+
+impl Unit {
+    fn of(scenario: Scenario) -> Self {
+        match (scenario.kind, scenario.terminated) {
+            (Kind::Fresh, false) => Self::Tunnels,
+            (kind, _) if kind.is_small() => Self::Requests,
+            _ => Self::Bytes,
+        }
+    }
+}
+
 impl Report {
     /// An empty one.
     pub(crate) fn new(machine: String, scale: Scale) -> Self {
@@ -33,19 +51,20 @@ impl Report {
         }
     }
 
-    fn rates(&self, f: &mut Formatter<'_>, small: bool) -> fmt::Result {
+    fn rates(&self, f: &mut Formatter<'_>, unit: Unit) -> fmt::Result {
         let rows: Vec<&Row> = self
             .rows
             .iter()
-            .filter(|row| row.scenario.kind.is_small() == small)
+            .filter(|row| Unit::of(row.scenario) == unit)
             .collect();
         let Some(first) = rows.iter().max_by_key(|row| row.results.len()) else {
             return Ok(());
         };
         let peers: Vec<&str> = first.results.iter().map(|result| result.peer).collect();
-        let (rate, cpu) = match small {
-            true => ("requests/s", "CPU µs/request"),
-            false => ("MiB/s", "CPU s/GiB"),
+        let (rate, cpu, digits) = match unit {
+            Unit::Bytes => ("MiB/s", "CPU s/GiB", 3),
+            Unit::Requests => ("requests/s", "CPU µs/request", 0),
+            Unit::Tunnels => ("tunnels/s", "CPU µs/tunnel", 0),
         };
         write!(f, "| |")?;
         for peer in &peers {
@@ -63,7 +82,6 @@ impl Report {
             }
             for peer in peers.iter().filter(|peer| **peer != DIRECT) {
                 let cpu = row.of(peer).and_then(|result| result.cpu);
-                let digits = if small { 0 } else { 3 };
                 let cell = cpu.map(|cpu| format!("{cpu:.digits$}"));
                 write!(f, " {} |", cell.unwrap_or_default())?;
             }
@@ -165,8 +183,9 @@ impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n", self.machine)?;
         if !self.rows.is_empty() {
-            self.rates(f, false)?;
-            self.rates(f, true)?;
+            self.rates(f, Unit::Bytes)?;
+            self.rates(f, Unit::Requests)?;
+            self.rates(f, Unit::Tunnels)?;
             self.ratios(f)?;
             self.latency(f)?;
         }

@@ -59,7 +59,7 @@ fn start_with(site: &Site, program: &str, replay: bool) -> Result<Peer> {
     Ok(Peer {
         name: "gitferry",
         child,
-        terminated: through(pki::HOST, Some(vec![root.join("state/ca.pem")])),
+        terminated: Some(through(pki::HOST, Some(vec![root.join("state/ca.pem")]))),
         tunnel: through(pki::TUNNELLED_HOST, None),
         spliced: None,
         part: 1,

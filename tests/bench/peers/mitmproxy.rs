@@ -80,7 +80,7 @@ pub(super) fn start(site: &Site) -> Result<Peer> {
     Ok(Peer {
         name: "mitmproxy",
         child,
-        terminated: through(pki::HOST, Some(vec![own])),
+        terminated: Some(through(pki::HOST, Some(vec![own]))),
         tunnel: through(pki::TUNNELLED_HOST, None),
         spliced: None,
         part: PART,

@@ -1,5 +1,6 @@
 //! The peers, how each is started, and the bench they stand in.
 
+mod connect_proxies;
 mod gitferry;
 mod haproxy;
 mod mitmproxy;
@@ -15,6 +16,8 @@ use std::{
 };
 
 use tokio::time::Instant;
+
+use connect_proxies::{PRIVOXY, SQUID, TINYPROXY};
 
 use crate::{
     Result,
@@ -34,6 +37,9 @@ pub(crate) const PEERS: &[(&str, Start)] = &[
     ("HAProxy", haproxy::start),
     ("nginx", nginx::start),
     (MITMPROXY, mitmproxy::start),
+    (SQUID, connect_proxies::squid),
+    (TINYPROXY, connect_proxies::tinyproxy),
+    (PRIVOXY, connect_proxies::privoxy),
 ];
 
 /// Another build of gitferry.
@@ -65,8 +71,8 @@ pub(crate) struct Bench {
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     child: Child,
-    /// Client TLS, and TLS to the origin.
-    pub(crate) terminated: Way,
+    /// Client TLS, and TLS to the origin; without it the peer takes part in `new tunnels` alone.
+    pub(crate) terminated: Option<Way>,
     /// Bytes as they come.
     pub(crate) tunnel: Way,
     /// Bytes as they come, with splice(2), where the peer has that as a choice.
@@ -85,13 +91,9 @@ impl Bench {
             ports: origin.answer()?,
             directory,
         };
-        let wanted = |name: &str| {
-            let there = match name {
-                BEFORE => return gitferry::before().is_some(),
-                MITMPROXY => is_installed,
-                _ => || true,
-            };
-            only.is_none_or(|only| only.contains(name)) && there()
+        let wanted = |name: &str| match name {
+            BEFORE => gitferry::before().is_some(),
+            _ => only.is_none_or(|only| only.contains(name)) && is_installed(name),
         };
         let peers = PEERS
             .iter()
@@ -160,13 +162,21 @@ impl Drop for Peer {
     }
 }
 
-/// True where mitmproxy can be run; says why where it cannot.
-fn is_installed() -> bool {
-    let installed = mitmproxy::installed();
-    if let Err(error) = &installed {
-        eprintln!("mitmproxy is left out, pip cannot install it: {error}");
+/// True where the peer can be run; says why where it cannot.
+fn is_installed(name: &str) -> bool {
+    let missing = match (name, connect_proxies::program_and_package(name)) {
+        (MITMPROXY, _) => mitmproxy::installed()
+            .err()
+            .map(|error| format!("pip cannot install it: {error}")),
+        (_, Some((program, package))) if !Path::new(program).exists() => {
+            Some(format!("it is not installed: `apt-get install {package}`"))
+        }
+        _ => None,
+    };
+    if let Some(why) = &missing {
+        eprintln!("{name} is left out, {why}");
     }
-    installed.is_ok()
+    missing.is_none()
 }
 
 fn wait_until(within: Duration, mut ready: impl FnMut() -> bool) -> bool {

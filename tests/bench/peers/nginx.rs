@@ -1,4 +1,6 @@
 //! nginx, set up to stream as its manual says: nothing is spooled, buffers of 64 KiB, connections to the origin are kept.
+//!
+//! A tunnel through it is plain TCP forwarding, without a CONNECT, as with HAProxy. It writes a line to its log for each connection.
 
 use std::fs;
 
@@ -19,7 +21,10 @@ pub(super) fn start(site: &Site) -> Result<Peer> {
     Ok(Peer {
         name: "nginx",
         child,
-        terminated: straight(terminated, Some(pki::authority(site.directory.path()))),
+        terminated: Some(straight(
+            terminated,
+            Some(pki::authority(site.directory.path())),
+        )),
         tunnel: straight(tunnel, None),
         spliced: None,
         part: 1,
@@ -85,6 +90,9 @@ http {{
 }}
 
 stream {{
+  log_format line '$remote_addr [$time_local] $protocol $status $bytes_sent $bytes_received $session_time $upstream_addr';
+  access_log stream.log line;
+
   server {{
     listen 127.0.0.1:{tunnel};
     proxy_pass 127.0.0.1:{plain};
