@@ -1,9 +1,10 @@
-//! The runtime: [`Tasks`], which spawns all tasks, and [`Shutdown`], the two steps of stopping.
+//! The runtime: [`IoThreads`], which serve the clients, [`Tasks`], which spawns all tasks, and [`Shutdown`], the two steps of stopping.
 //!
 //! Draining waits for every spawned task, so that no transfer is cut off. In addition: [`Workers`], threads for calls that may block for
 //! long; [`Lookups`], which share and cache the results of such calls; [`ReusedTimer`]; [`memory`], which returns unused memory to the
 //! system; and the limits of this process.
 
+mod io_threads;
 mod lookups;
 pub(crate) mod memory;
 mod reused_timer;
@@ -19,6 +20,7 @@ use std::future::Future;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use io_threads::{IoPlace, IoThreads, io_thread_number};
 pub(crate) use lookups::Lookups;
 pub(crate) use reused_timer::ReusedTimer;
 pub(crate) use system::{descriptor_limit, shows_colours, terminal_size};
@@ -29,11 +31,21 @@ pub(crate) use workers::Workers;
 pub struct Tasks(TaskTracker);
 
 impl Tasks {
-    /// Spawns `task`. [`Tasks::finished`] waits for its end.
+    /// Spawns `task` on the calling thread. [`Tasks::finished`] waits for its end.
     ///
     /// The task is boxed, because tokio copies it several times while it spawns and ends it, and the largest ones have 8 and 16 KiB.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.0.spawn(Box::pin(task));
+    }
+
+    /// Like [`Tasks::spawn`], on the thread of `place`, which counts the task until it ends.
+    pub(crate) fn spawn_at(&self, place: IoPlace, task: impl Future<Output = ()> + Send + 'static) {
+        let runtime = place.runtime().clone();
+        let counted = async move {
+            let _place = place;
+            task.await;
+        };
+        self.0.spawn_on(Box::pin(counted), &runtime);
     }
 
     /// The number of running tasks.

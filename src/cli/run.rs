@@ -11,10 +11,12 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::runtime::Builder;
 
 use super::Failure;
 use crate::{
     config::{self, Arguments, Config, Log, LogFormat, Problems, files::Files, reload::FileWatch},
+    rt::IoThreads,
     service::{DrainOutcome, Notifier, Service, Signals, daemon::Daemon, serve},
     tls::{files::KEY_FILE, seed::seed_generator},
     track::{event, log},
@@ -97,14 +99,15 @@ pub(super) fn run(source: &ConfigSource) -> Result<(), Failure> {
     seed_generator();
     warn_of_proxychains();
     raise_descriptors();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("gitferry")
-        .build()
-        .map_err(|error| Failure::during("cannot start the runtime", error))?;
-    let drained = runtime.block_on(serve_until_stopped(source, config))?;
+    let failed = |error| Failure::during("cannot start the runtime", error);
+    // This thread handles signals and reloads, which block it: no client waits for them.
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(failed)?;
+    let (threads, end_threads) = IoThreads::start().map_err(failed)?;
+    let drained = runtime.block_on(serve_until_stopped(source, config, &threads))?;
     event::stopped(drained.ended);
     log::flush();
+    drop(end_threads);
     // A look-up that hangs in the system's resolver must not delay the exit.
     runtime.shutdown_timeout(Duration::from_millis(100));
     Ok(())
@@ -148,6 +151,7 @@ fn raise_descriptors() {
 async fn serve_until_stopped(
     source: &ConfigSource,
     config: Config,
+    threads: &IoThreads,
 ) -> Result<DrainOutcome, Failure> {
     let mut signals =
         Signals::listen().map_err(|error| Failure::during("cannot handle signals", error))?;
@@ -155,7 +159,7 @@ async fn serve_until_stopped(
         .map_err(|error| Failure::during("cannot reach the service manager", error))?;
     let watch = FileWatch::new(&config);
     let key = config.state_directory.join(KEY_FILE);
-    let daemon = Daemon::start(config).map_err(|error| {
+    let daemon = Daemon::start_on(threads, config).map_err(|error| {
         let advice = error.advice();
         Failure::new(error).maybe_hint(advice.as_deref())
     })?;
@@ -168,6 +172,7 @@ async fn serve_until_stopped(
         signals: &mut signals,
         notifier: &notifier,
         tasks: &shared.tasks,
+        threads,
         shutdown: &shared.shutdown,
         transfers: &|| shared.tracker.count(),
     };

@@ -32,6 +32,7 @@ use crate::{
     },
     model::{Fault, FaultKind, Leg, Stage, Target, password_guesses::PasswordGuesses},
     net::{Interims, listen::AcceptedClient},
+    rt::IoPlace,
 };
 
 use connection::{builder, linger, run};
@@ -65,10 +66,11 @@ impl FrontServer {
         self.current.get()
     }
 
-    /// Serves one client connection until it ends, including upgraded protocols; then releases its slot.
-    pub(crate) fn serve(&self, client: AcceptedClient) {
+    /// Serves one client connection at `place` until it ends, including upgraded protocols; then releases its slot.
+    pub(crate) fn serve(&self, client: AcceptedClient, place: IoPlace) {
         let (front, forwarder) = (self.clone(), self.current());
-        forwarder.shared.tasks.clone().spawn(async move {
+        let tasks = forwarder.shared.tasks.clone();
+        tasks.spawn_at(place, async move {
             // Boxed, so that an upgraded protocol runs without its memory.
             let after_upgrade = Box::pin(front.serve_http(client, forwarder)).await;
             if let Some(upgraded) = after_upgrade {

@@ -6,13 +6,16 @@
 pub(crate) mod slots;
 
 use std::{
-    fmt, io,
+    fmt,
+    future::poll_fn,
+    io,
     net::SocketAddr,
     os::fd::{FromRawFd, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -30,6 +33,7 @@ use crate::{
     config::Listen,
     io::{Tcp, tune},
     model::access::SocketOwner,
+    rt::{IoPlace, IoThreads},
 };
 
 /// The receive buffer for clients on this machine. By default a window grows to megabytes, and the client considers data sent that a slow
@@ -40,12 +44,13 @@ pub(crate) const CLIENT_BUFFER: usize = 256 * 1024;
 /// Opens the addresses of the config, or takes the sockets of systemd's socket activation instead.
 ///
 /// `receive_buffer` sets `SO_RCVBUF` for clients on loopback; other clients may be far away, and need the kernel's automatic window. Fails
-/// on the first address that cannot be opened, with advice.
+/// on the first address that cannot be opened, with advice. Clients are served on `threads`.
 pub(crate) fn open(
     listen: &Listen,
     receive_buffer: Option<usize>,
     owners: Option<&Arc<SocketOwners>>,
     limits: SlotLimits,
+    threads: &IoThreads,
 ) -> Result<Vec<Acceptor>, ListenError> {
     let mut sockets = inherited()?;
     for socket in &sockets {
@@ -62,7 +67,7 @@ pub(crate) fn open(
     sockets
         .into_iter()
         .map(|socket| {
-            let acceptor = Acceptor::new(socket, slots.clone(), receive_buffer)?;
+            let acceptor = Acceptor::new(socket, slots.clone(), receive_buffer, threads.clone())?;
             let near = acceptor.address.ip().is_loopback();
             let owners = owners.filter(|_| near).map(Arc::clone);
             Ok(Acceptor { owners, ..acceptor })
@@ -76,6 +81,7 @@ pub(crate) struct Acceptor {
     listener: TcpListener,
     address: SocketAddr,
     slots: Slots,
+    threads: IoThreads,
     /// The query for owners, on loopback, where the kernel reports them.
     owners: Option<Arc<SocketOwners>>,
 }
@@ -98,6 +104,7 @@ impl Acceptor {
         socket: Socket,
         slots: Slots,
         receive_buffer: Option<usize>,
+        threads: IoThreads,
     ) -> Result<Self, ListenError> {
         let open = || {
             // Accepted sockets inherit it before the client learns the window.
@@ -117,17 +124,19 @@ impl Acceptor {
             listener,
             address,
             slots,
+            threads,
             owners: None,
         })
     }
 
-    /// The next client. Never fails: an error of one connection affects only that one, and when this machine lacks descriptors or memory, it
+    /// The next client, and its place on the thread that its socket belongs to. Never fails: an error of one connection affects only that one, and when this machine lacks descriptors or memory, it
     /// waits and retries. While many clients have sent no request, further ones wait in the kernel's queue.
     ///
     /// May be dropped at any time without losing a client.
-    pub(crate) async fn accept(&self) -> AcceptedClient {
+    pub(crate) async fn accept(&self) -> (AcceptedClient, IoPlace) {
         self.slots.wait_for_room().await;
-        let (socket, peer) = self.accept_with_retry(|| self.listener.accept()).await;
+        let accept = || poll_fn(|cx| self.poll_accept(cx));
+        let (place, socket, peer) = self.accept_with_retry(accept).await;
         // Linux copies the options of the listening socket.
         if !cfg!(target_os = "linux") {
             tune(&SockRef::from(&socket));
@@ -141,12 +150,24 @@ impl Acceptor {
         });
         let tcp = Tcp::new(socket);
         let slot = self.slots.enter(peer, owner, tcp.monitor());
-        AcceptedClient {
+        let client = AcceptedClient {
             tcp,
             peer,
             owner,
             slot,
-        }
+        };
+        (client, place)
+    }
+
+    fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(IoPlace, TcpStream, SocketAddr)>> {
+        let place = self.threads.place();
+        let entered = place.enter();
+        let accepted = ready!(self.listener.poll_accept(cx));
+        drop(entered);
+        Poll::Ready(accepted.map(|(socket, peer)| (place, socket, peer)))
     }
 
     /// The address; with the actual port where the config says 0.
@@ -154,9 +175,9 @@ impl Acceptor {
         self.address
     }
 
-    async fn accept_with_retry<F>(&self, accept: impl Fn() -> F) -> (TcpStream, SocketAddr)
+    async fn accept_with_retry<T, F>(&self, accept: impl Fn() -> F) -> T
     where
-        F: Future<Output = io::Result<(TcpStream, SocketAddr)>>,
+        F: Future<Output = io::Result<T>>,
     {
         let mut pause = FIRST_PAUSE;
         loop {

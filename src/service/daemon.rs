@@ -27,7 +27,7 @@ use crate::{
         listen::{self, Acceptor, CLIENT_BUFFER, ListenError, slots::SlotLimits},
         socket_owner::SocketOwners,
     },
-    rt,
+    rt::{self, IoThreads},
     tls::{
         Authority, CaError, Connector, Leaves, ca::CaOrigin, files::CERTIFICATE_FILE, state,
         trust::Roots,
@@ -118,15 +118,23 @@ impl Error for StartError {
 impl Daemon {
     /// Binds the addresses, builds everything the config needs, and serves.
     ///
-    /// Fails where an address cannot be bound, or the local CA can neither be read nor created. Must run inside the runtime.
-    pub fn start(mut config: Config) -> Result<Self, StartError> {
+    /// Fails where an address cannot be bound, or the local CA can neither be read nor created. Must run inside a runtime, which then serves
+    /// all clients.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_on(&IoThreads::of_caller(), config)
+    }
+
+    /// Like [`Daemon::start`]; the clients are served on `threads`.
+    pub(crate) fn start_on(threads: &IoThreads, mut config: Config) -> Result<Self, StartError> {
+        let _first = threads.enter_first();
         state::check(&config.state_directory, state::StateUsers::Owner).map_err(StartError::Ca)?;
         let shared = Shared::default();
         let owners = owners(&config.listen)?;
         let told_apart = &shared.users_told_apart;
         told_apart.store(owners.is_some(), Ordering::Relaxed);
         let limits = slot_limits(config.listen.max_connections);
-        let acceptors = listen::open(&config.listen, Some(CLIENT_BUFFER), owners.as_ref(), limits)
+        let owned = owners.as_ref();
+        let acceptors = listen::open(&config.listen, Some(CLIENT_BUFFER), owned, limits, threads)
             .map_err(StartError::Listen)?;
         // Port 0 and inherited sockets have their addresses only now; loop detection needs them.
         config.listen.addresses = acceptors.iter().map(Acceptor::address).collect();
@@ -214,7 +222,7 @@ impl Daemon {
 async fn accept(acceptor: Acceptor, front: FrontServer, shared: Shared) {
     loop {
         tokio::select! {
-            client = acceptor.accept() => front.serve(client),
+            (client, place) = acceptor.accept() => front.serve(client, place),
             () = shared.shutdown.drained() => return,
         }
     }

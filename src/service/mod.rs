@@ -17,7 +17,7 @@ pub(crate) use notify::Notifier;
 pub(crate) use signals::{SignalRequest, Signals};
 
 use crate::{
-    rt::{Shutdown, Tasks},
+    rt::{IoThreads, Shutdown, Tasks},
     track::event,
 };
 
@@ -32,6 +32,8 @@ pub(crate) struct Service<'a> {
     pub notifier: &'a Notifier,
     /// All tasks.
     pub tasks: &'a Tasks,
+    /// The threads that serve clients.
+    pub threads: &'a IoThreads,
     /// Stops the daemon.
     pub shutdown: &'a Shutdown,
     /// The number of running transfers, for the log. Tasks are more.
@@ -53,10 +55,11 @@ pub(crate) async fn serve(
         signals,
         notifier,
         tasks,
+        threads,
         shutdown,
         transfers,
     } = service;
-    notifier.watchdog(tasks, shutdown);
+    notifier.watchdog(tasks, threads, shutdown);
     notifier.ready(status);
     loop {
         let request = tokio::select! {

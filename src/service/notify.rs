@@ -13,7 +13,7 @@ use std::{
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::rt::{Shutdown, Tasks};
+use crate::rt::{IoThreads, Shutdown, Tasks};
 
 /// The connection to the service manager, if any. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -66,19 +66,25 @@ impl Notifier {
         ));
     }
 
-    /// Sends a watchdog notification at half the requested interval, until draining begins: from then on the manager does not expect any.
-    pub(crate) fn watchdog(&self, tasks: &Tasks, shutdown: &Shutdown) {
+    /// Sends a watchdog notification at half the requested interval, as long as all `threads` respond, until draining begins: from then on the
+    /// manager does not expect any.
+    pub(crate) fn watchdog(&self, tasks: &Tasks, threads: &IoThreads, shutdown: &Shutdown) {
         let Some(limit) = self.watchdog.filter(|_| self.socket.is_some()) else {
             return;
         };
-        let (notifier, shutdown) = (self.clone(), shutdown.clone());
+        let (notifier, threads, shutdown) = (self.clone(), threads.clone(), shutdown.clone());
         tasks.spawn(async move {
             let mut ticks = tokio::time::interval(limit / 2);
-            loop {
-                tokio::select! {
-                    _ = ticks.tick() => notifier.send("WATCHDOG=1"),
-                    () = shutdown.drained() => return,
+            let notify = async {
+                loop {
+                    ticks.tick().await;
+                    threads.respond().await;
+                    notifier.send("WATCHDOG=1");
                 }
+            };
+            tokio::select! {
+                () = notify => {}
+                () = shutdown.drained() => {}
             }
         });
     }

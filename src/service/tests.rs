@@ -44,7 +44,7 @@ impl NotifySocket {
 async fn a_notifier_without_a_manager_starts_no_task() {
     let (tasks, shutdown) = (Tasks::default(), Shutdown::default());
     let notifier = Notifier::default();
-    notifier.watchdog(&tasks, &shutdown);
+    notifier.watchdog(&tasks, &IoThreads::of_caller(), &shutdown);
     notifier.ready("listening");
     notifier.reloading();
     notifier.stopping("bye", Duration::from_secs(1));
@@ -85,7 +85,7 @@ async fn watchdog_notifications_are_sent_until_draining_begins() {
     let manager = NotifySocket::new();
     let (tasks, shutdown) = (Tasks::default(), Shutdown::default());
     let notifier = manager.notifier(Some(Duration::from_millis(20)));
-    notifier.watchdog(&tasks, &shutdown);
+    notifier.watchdog(&tasks, &IoThreads::of_caller(), &shutdown);
     for _ in 0..3 {
         assert_eq!(manager.receive().await, "WATCHDOG=1\n");
     }
@@ -108,6 +108,7 @@ async fn reloads_and_a_stop_are_notified_to_systemd() {
         signals: &mut signals,
         notifier: &notifier,
         tasks: &tasks,
+        threads: &IoThreads::of_caller(),
         shutdown: &shutdown,
         transfers: &|| 1,
     };
@@ -175,6 +176,7 @@ async fn a_shutdown_begun_elsewhere_ends_serving() {
         signals: &mut signals,
         notifier: &Notifier::default(),
         tasks: &tasks,
+        threads: &IoThreads::of_caller(),
         shutdown: &shutdown,
         transfers: &|| 1,
     };

@@ -88,6 +88,8 @@ pub(crate) struct ConnectionInfo {
     pub genuine: bool,
     /// Where set, requests are written in absolute form.
     pub absolute_form: Option<AbsoluteForm>,
+    /// The thread that it was opened on and that its socket wakes; `None` where that is none of those that serve clients.
+    pub io_thread: Option<usize>,
     /// Why it was ended, where the origin sent too much that is no response.
     pub flood: Flood,
     /// Of the check for a connection that died while it was idle, between two requests.

@@ -27,6 +27,7 @@ use crate::{
     config::HttpVersion,
     io::ReadAfterWriteError,
     model::{Fault, FaultKind, Leg, Stage, classify, stall::Stall},
+    rt::io_thread_number,
     track::TransferHandle,
 };
 
@@ -48,6 +49,7 @@ pub(crate) async fn open(
         absolute_form: stream.absolute_form,
         flood: Flood::default(),
         stale_timer: Mutex::default(),
+        io_thread: io_thread_number(),
     };
     let fault = |error: hyper::Error| {
         Fault::new(Leg::Origin, Stage::SendingHead, classify::io(&error))

@@ -22,14 +22,25 @@ fn anywhere() -> SocketAddr {
 
 fn one(max_connections: usize, receive_buffer: Option<usize>) -> Acceptor {
     let listen = listen(&[anywhere()], max_connections);
+    open_with_buffer(&listen, receive_buffer).unwrap().remove(0)
+}
+
+fn open_listeners(listen: &Listen) -> Result<Vec<Acceptor>, ListenError> {
+    open_with_buffer(listen, None)
+}
+
+fn open_with_buffer(
+    listen: &Listen,
+    receive_buffer: Option<usize>,
+) -> Result<Vec<Acceptor>, ListenError> {
+    let limits = SlotLimits::new(listen.max_connections);
     open(
-        &listen,
+        listen,
         receive_buffer,
         None,
-        SlotLimits::new(max_connections),
+        limits,
+        &IoThreads::of_caller(),
     )
-    .unwrap()
-    .remove(0)
 }
 
 #[tokio::test]
@@ -40,7 +51,7 @@ async fn a_request_over_the_limit_waits_for_a_slot() {
         TcpStream::connect(acceptor.address()).await.unwrap(),
     );
     let accept = async || timeout(DEADLINE, acceptor.accept()).await.unwrap();
-    let (served, next) = (accept().await, accept().await);
+    let ((served, _), (next, _)) = (accept().await, accept().await);
     served.slot.take().await.unwrap();
     {
         let mut waiting = std::pin::pin!(next.slot.take());
@@ -55,13 +66,7 @@ async fn a_request_over_the_limit_waits_for_a_slot() {
 
 #[tokio::test]
 async fn an_idle_listener_takes_no_slot_from_a_busy_one() {
-    let acceptors = open(
-        &listen(&[anywhere(), anywhere()], 1),
-        None,
-        None,
-        SlotLimits::new(1),
-    )
-    .unwrap();
+    let acceptors = open_listeners(&listen(&[anywhere(), anywhere()], 1)).unwrap();
     let [idle, busy] = acceptors.as_slice() else {
         panic!("{acceptors:?}");
     };
@@ -70,7 +75,7 @@ async fn an_idle_listener_takes_no_slot_from_a_busy_one() {
         tokio::select! {
             biased;
             _ = idle.accept() => panic!("nobody came"),
-            client = busy.accept() => client,
+            (client, _) = busy.accept() => client,
         }
     };
     timeout(DEADLINE, served).await.unwrap();
@@ -80,7 +85,7 @@ async fn an_idle_listener_takes_no_slot_from_a_busy_one() {
 async fn accepted_sockets_have_the_receive_buffer_nodelay_and_keepalive() {
     let acceptor = one(8, Some(32 * 1024));
     let _client = TcpStream::connect(acceptor.address()).await.unwrap();
-    let client = timeout(DEADLINE, acceptor.accept()).await.unwrap();
+    let (client, _) = timeout(DEADLINE, acceptor.accept()).await.unwrap();
     let socket = SockRef::from(client.tcp.socket());
     // Linux doubles it for its own bookkeeping.
     assert!(socket.recv_buffer_size().unwrap() <= 64 * 1024);
@@ -99,13 +104,7 @@ async fn accepted_sockets_have_the_receive_buffer_nodelay_and_keepalive() {
 #[tokio::test]
 async fn an_address_in_use_is_reported_with_advice() {
     let first = one(1, None);
-    let error = open(
-        &listen(&[first.address()], 1),
-        None,
-        None,
-        SlotLimits::new(1),
-    )
-    .unwrap_err();
+    let error = open_listeners(&listen(&[first.address()], 1)).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("cannot listen on {}", first.address())
@@ -122,7 +121,7 @@ async fn a_restart_does_not_wait_for_the_last_connections() {
     // This side closes first, and so keeps the port in TIME_WAIT.
     drop(timeout(DEADLINE, first.accept()).await.unwrap());
     drop((first, client));
-    open(&listen(&[address], 1), None, None, SlotLimits::new(1)).unwrap();
+    open_listeners(&listen(&[address], 1)).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,14 +159,14 @@ fn a_systemd_socket_on_the_network_needs_credentials() {
     assert!(check_inherited(&other, true).is_err());
 }
 
-#[test]
-fn credentials_in_the_config_are_not_in_an_error() {
+#[tokio::test]
+async fn credentials_in_the_config_are_not_in_an_error() {
     let mut listen = listen(&["192.0.2.77:1".parse().unwrap()], 1);
     listen.credentials = Some(Credentials {
         username: "me".into(),
         password: Secret::new("hunter2"),
     });
-    let error = open(&listen, None, None, SlotLimits::new(1)).unwrap_err();
+    let error = open_listeners(&listen).unwrap_err();
     assert!(!format!("{error} {error:?} {}", error.advice()).contains("hunter2"));
     assert!(error.advice().contains("no interface"));
 }

@@ -12,7 +12,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{ConnectionInfo, Key, MAX_SPARES, READY_TIMEOUT, RECENT, SPARE_LIFETIME, Sender};
-use crate::{config, model::recent_peak::RecentPeak};
+use crate::{config, model::recent_peak::RecentPeak, rt::io_thread_number};
 
 pub(super) struct PoolState {
     pub(super) limits: config::PoolConfig,
@@ -79,7 +79,7 @@ impl PoolState {
         let PoolEntry { idle: list, load } = origins.get_mut(key)?;
         while !list.is_empty() {
             // Unused ones are reserved for requests that need them.
-            let used = list.iter().rposition(|idle| !idle.unused);
+            let used = latest(list, |idle| !idle.unused);
             let idle = list.remove(used.unwrap_or(list.len() - 1));
             if !self.is_fresh(&idle, now) {
                 continue;
@@ -113,7 +113,7 @@ impl PoolState {
             let announces_close = idle.info.absolute_form.is_none();
             announces_close && !idle.unused && idle.age(now) <= RECENT && !idle.sender.is_closed()
         };
-        let at = list.iter().rposition(is_recent)?;
+        let at = latest(list, is_recent)?;
         Some(list.remove(at))
     }
 
@@ -249,6 +249,15 @@ impl PoolEntry {
         let excess = self.idle.len().saturating_sub(room);
         self.idle.drain(..excess);
     }
+}
+
+/// The index of the most recently used connection that `fits`, of this thread if possible: the response on one of another thread wakes that
+/// thread first, and then this one.
+fn latest(list: &[Idle], fits: impl Fn(&Idle) -> bool) -> Option<usize> {
+    let here = io_thread_number();
+    let of_this_thread = |idle: &Idle| idle.info.io_thread == here && fits(idle);
+    let found = list.iter().rposition(of_this_thread);
+    found.or_else(|| list.iter().rposition(fits))
 }
 
 pub(super) fn count(origins: &PoolEntries) -> usize {
