@@ -145,7 +145,6 @@ async fn prepare(args: &DoctorArgs, config: Config) -> Result<PreparedRun, Failu
     let connector = Connector::new(&roots, config.tls_peers()).map_err(Failure::new)?;
     let setup = ProbeSetup {
         connector,
-        roots,
         skew: tokio::sync::watch::Sender::default(),
     };
     let session = Session {

@@ -3,8 +3,9 @@
 use std::{collections::HashMap, fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use rustls::{
-    ClientConfig,
-    crypto::aws_lc_rs,
+    ClientConfig, RootCertStore,
+    client::ResolvesClientCert,
+    crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
 use tokio_rustls::TlsConnector;
@@ -27,6 +28,7 @@ pub(crate) struct Connector {
     /// For peers with their own roots or client certificate. Each has its own session cache, so that no session is resumed with another
     /// identity.
     by_peer: Arc<HashMap<PeerTls, Connectors>>,
+    roots: Arc<RootCertStore>,
 }
 
 #[derive(Clone)]
@@ -82,18 +84,15 @@ impl Connector {
         Ok(Self {
             standard: Connectors::new(roots, &PeerTls::default())?,
             by_peer: Arc::new(by_peer),
+            roots: Arc::clone(&roots.store),
         })
     }
 
     /// Makes a handshake with `peer`. Faults are on the peer's leg, in stage handshaking.
     pub(crate) async fn connect(&self, io: BoxIo, peer: &Peer<'_>) -> Result<OriginTls, Fault> {
         let fault = |kind| Fault::new(peer.leg, Stage::Handshaking, kind).peer(peer.address);
-        let name = match peer.host {
-            Host::Name(name) => ServerName::try_from(name.to_string())
-                .map_err(|error| fault(FaultKind::NameMismatch).source(error))?,
-            Host::Ip(ip) => ServerName::IpAddress((*ip).into()),
-        };
-        let pair = self.by_peer.get(peer.tls).unwrap_or(&self.standard);
+        let name = server_name(peer)?;
+        let pair = self.connectors(peer.tls);
         let connector = match peer.http {
             HttpVersion::Http1 => &pair.http1,
             HttpVersion::Http2 => &pair.http2,
@@ -119,6 +118,25 @@ impl Connector {
                 })
             }
         }
+    }
+
+    /// Verifies as handshakes with `peer` do, by the algorithms of `provider`.
+    pub(super) fn verifier(
+        &self,
+        peer: &PeerTls,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Verifier, BoxError> {
+        Verifier::new(self.connectors(peer).own.to_vec(), &self.roots, provider)
+    }
+
+    /// The client certificate that `peer` may see, if there is one.
+    pub(super) fn identity(&self, peer: &PeerTls) -> Arc<dyn ResolvesClientCert> {
+        let config = self.connectors(peer).http1.config();
+        Arc::clone(&config.client_auth_cert_resolver)
+    }
+
+    fn connectors(&self, peer: &PeerTls) -> &Connectors {
+        self.by_peer.get(peer).unwrap_or(&self.standard)
     }
 
     /// Makes a handshake with `hop` within `deadline`, offering only HTTP/1.1. Faults are on the hop's leg.
@@ -161,6 +179,18 @@ impl Connectors {
 
     fn lists(&self, leaf: &CertificateDer<'_>) -> bool {
         self.own.iter().any(|own| own == leaf)
+    }
+}
+
+/// The name that the certificate of `peer` must contain.
+pub(super) fn server_name(peer: &Peer<'_>) -> Result<ServerName<'static>, Fault> {
+    match peer.host {
+        Host::Name(name) => ServerName::try_from(name.to_string()).map_err(|error| {
+            Fault::new(peer.leg, Stage::Handshaking, FaultKind::NameMismatch)
+                .peer(peer.address)
+                .source(error)
+        }),
+        Host::Ip(ip) => Ok(ServerName::IpAddress((*ip).into())),
     }
 }
 

@@ -3,25 +3,26 @@
 //! `gitferry doctor` compares several ClientHellos and needs the certificates even where they are not trusted. Such a connection carries
 //! no request: it is closed after the handshake.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    client::{
+        ResolvesClientCert,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use tokio_rustls::TlsConnector;
 
-use super::{trust::Roots, verify::Verifier};
+use super::{
+    connect::{Connector, Peer, server_name},
+    verify::Verifier,
+};
 use crate::{
-    config::HttpVersion,
     io::BoxIo,
-    model::{Fault, FaultKind, Host, Leg, Stage, classify, fault::BoxError},
+    model::{Fault, FaultKind, Stage, classify, fault::BoxError},
 };
 
 /// The ClientHello to send.
@@ -42,41 +43,49 @@ pub(crate) enum Hello {
 pub(crate) struct Inspection {
     /// Its certificates, its own first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// Whether they are valid for the host with the given roots.
+    /// Whether [`Connector::connect`] would accept them.
     pub verified: Result<(), Error>,
     /// `TLSv1_3` or `TLSv1_2`.
     pub version: Option<&'static str>,
 }
 
-/// Makes a handshake for `host` with `hello`, then closes the connection.
-///
-/// Fails where the handshake does not complete. An untrusted certificate does not fail it.
-pub(crate) async fn inspect(
-    io: BoxIo,
-    host: &Host,
-    hello: Hello,
-    roots: &Roots,
-    (peer, deadline): (SocketAddr, Duration),
-) -> Result<Inspection, Fault> {
-    let fault = |kind| Fault::new(Leg::Origin, Stage::Handshaking, kind).peer(peer);
-    let name = match host {
-        Host::Name(name) => ServerName::try_from(name.to_string())
-            .map_err(|error| fault(FaultKind::NameMismatch).source(error))?,
-        Host::Ip(ip) => ServerName::IpAddress((*ip).into()),
-    };
-    let recorder = Arc::new(
-        Recorder::new(hello, roots).map_err(|error| fault(FaultKind::Local).source(error))?,
-    );
-    let config = config(hello, &recorder).map_err(|error| fault(FaultKind::Local).source(error))?;
-    let handshake = TlsConnector::from(Arc::new(config)).connect(name, io);
-    match tokio::time::timeout(deadline, handshake).await {
-        Err(_) => Err(fault(FaultKind::TimedOut).detail(format!("no answer within {deadline:?}"))),
-        Ok(Err(error)) => Err(fault(classify::io(&error)).source(error)),
-        Ok(Ok(stream)) => {
-            let version = stream.get_ref().1.protocol_version();
-            let mut seen = recorder.inspection();
-            seen.version = version.and_then(|version| version.as_str());
-            Ok(seen)
+impl Connector {
+    /// Makes a handshake with `peer` by `hello`, with the peer's own roots and client certificate, then closes the connection.
+    ///
+    /// Fails where the handshake does not complete. An untrusted certificate does not fail it.
+    pub(crate) async fn inspect(
+        &self,
+        io: BoxIo,
+        peer: &Peer<'_>,
+        hello: Hello,
+    ) -> Result<Inspection, Fault> {
+        let fault = |kind| Fault::new(peer.leg, Stage::Handshaking, kind).peer(peer.address);
+        let name = server_name(peer)?;
+        let local = |error: BoxError| fault(FaultKind::Local).source(error);
+        let recorder = Arc::new(Recorder {
+            verifier: self
+                .verifier(peer.tls, &Arc::new(provider(hello)))
+                .map_err(local)?,
+            seen: Mutex::default(),
+        });
+        let mut config = config(hello, &recorder, self.identity(peer.tls))
+            .map_err(|error| local(error.into()))?;
+        if hello != Hello::Small {
+            config.alpn_protocols = super::alpn::offered(peer.http);
+        }
+        let handshake = TlsConnector::from(Arc::new(config)).connect(name, io);
+        match tokio::time::timeout(peer.deadline, handshake).await {
+            Err(_) => {
+                Err(fault(FaultKind::TimedOut)
+                    .detail(format!("no answer within {:?}", peer.deadline)))
+            }
+            Ok(Err(error)) => Err(fault(classify::io(&error)).source(error)),
+            Ok(Ok(stream)) => {
+                let version = stream.get_ref().1.protocol_version();
+                let mut seen = recorder.inspection();
+                seen.version = version.and_then(|version| version.as_str());
+                Ok(seen)
+            }
         }
     }
 }
@@ -107,17 +116,18 @@ fn provider(hello: Hello) -> CryptoProvider {
     provider
 }
 
-fn config(hello: Hello, recorder: &Arc<Recorder>) -> Result<ClientConfig, Error> {
+fn config(
+    hello: Hello,
+    recorder: &Arc<Recorder>,
+    identity: Arc<dyn ResolvesClientCert>,
+) -> Result<ClientConfig, Error> {
     let verifier: Arc<dyn ServerCertVerifier> = Arc::clone(recorder) as _;
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider(hello)))
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_client_cert_resolver(identity);
     config.enable_sni = hello != Hello::Nameless;
-    if hello != Hello::Small {
-        config.alpn_protocols = super::alpn::offered(HttpVersion::Http1);
-    }
     Ok(config)
 }
 
@@ -132,13 +142,6 @@ struct Recorder {
 type PeerChain = (Vec<CertificateDer<'static>>, Result<(), Error>);
 
 impl Recorder {
-    fn new(hello: Hello, roots: &Roots) -> Result<Self, BoxError> {
-        Ok(Self {
-            verifier: Verifier::new(Vec::new(), &roots.store, &Arc::new(provider(hello)))?,
-            seen: Mutex::default(),
-        })
-    }
-
     fn inspection(&self) -> Inspection {
         let seen = self
             .seen

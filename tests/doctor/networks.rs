@@ -1,8 +1,15 @@
 //! Networks that are broken in one way, and the verdict: what fails, and the one change that mends it.
 
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, TcpListener},
+    os::unix::fs::PermissionsExt as _,
+    sync::Arc,
+};
 
+use rustls::{ServerConfig, server::WebPkiClientVerifier, version::TLS12};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
     island::{Island, LOST, REACHED},
@@ -118,6 +125,65 @@ fn a_middlebox_that_is_known_by_name_is_named_and_its_ca_asked_for() {
         "{:#}",
         said.json
     );
+}
+
+/// The daemon trusts it, and so does doctor.
+#[test]
+fn a_server_whose_own_certificate_the_route_lists_works() {
+    let world = World::new();
+    let ca = TestCa::named(world.path("elsewhere"), "nobody's CA");
+    let leaf = ca.files("main", &ca.leaf(&[MAIN], Flaw::SelfSigned));
+    let office = GitHost::start(world.path("office"), &leaf, Manners::default());
+    let settings = world
+        .settings()
+        .route(MAIN, "terminate", &["direct"], office.https)
+        .route_line(&format!("roots = [\"{}\"]", leaf.certificate.display()));
+    let said = doctor(&settings.write("127.0.0.1:0"), &[]);
+    for check in ["tls", "certificate", "http"] {
+        assert_eq!(said.state(MAIN, "direct", check), "ok", "{:#}", said.json);
+    }
+    assert!(said.verdict("works").contains(MAIN), "{:#}", said.json);
+}
+
+/// With TLS 1.2 a server ends the handshake of a client without a certificate.
+#[test]
+fn a_site_that_asks_for_a_client_certificate_gets_the_one_of_its_route() {
+    let world = World::new();
+    let ca = TestCa::named(world.path("clients"), "a CA for clients");
+    let me = ca.files("me", &ca.leaf(&["me.test"], Flaw::None));
+    fs::set_permissions(&me.key, fs::Permissions::from_mode(0o600)).unwrap();
+    let leaf = ca.leaf(&[MAIN], Flaw::SelfSigned);
+    let site = ca.files("site", &leaf);
+    let verifier = WebPkiClientVerifier::builder(ca.roots()).build().unwrap();
+    let config = ServerConfig::builder_with_protocol_versions(&[&TLS12])
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(leaf.chain(), leaf.private_key());
+    let acceptor = TlsAcceptor::from(Arc::new(config.unwrap()));
+    let background = Background::new();
+    let address = background.serve(move |stream, _| {
+        let acceptor = acceptor.clone();
+        async move {
+            let Ok(mut client) = acceptor.accept(stream).await else {
+                return;
+            };
+            let _ = client.read(&mut [0; 4096]).await;
+            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            let _ = client.write_all(answer.as_bytes()).await;
+        }
+    });
+    let settings = world
+        .settings()
+        .route(MAIN, "terminate", &["direct"], address)
+        .route_line(&format!("roots = [\"{}\"]", site.certificate.display()))
+        .route_line(&format!(
+            "client_certificate = \"{}\"\nclient_key = \"{}\"",
+            me.certificate.display(),
+            me.key.display()
+        ));
+    let said = doctor(&settings.write("127.0.0.1:0"), &[]);
+    for check in ["tls", "certificate", "http"] {
+        assert_eq!(said.state(MAIN, "direct", check), "ok", "{:#}", said.json);
+    }
 }
 
 /// As a Wi-Fi does it before one has logged in: only port 80 answers.

@@ -87,12 +87,17 @@ impl TestCa {
         }
     }
 
-    /// For servers inside the test that require a client certificate of this CA.
-    pub(crate) fn verifies_clients(&self, leaf: &Leaf) -> Arc<ServerConfig> {
+    /// This CA alone.
+    pub(crate) fn roots(&self) -> Arc<RootCertStore> {
         let mut roots = RootCertStore::empty();
         let root = CertificateDer::from_pem_file(self.pem_file()).unwrap();
         roots.add(root).unwrap();
-        let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
+        Arc::new(roots)
+    }
+
+    /// For servers inside the test that require a client certificate of this CA.
+    pub(crate) fn verifies_clients(&self, leaf: &Leaf) -> Arc<ServerConfig> {
+        let verifier = WebPkiClientVerifier::builder(self.roots()).build();
         let config = ServerConfig::builder()
             .with_client_cert_verifier(verifier.unwrap())
             .with_single_cert(leaf.chain(), leaf.private_key())

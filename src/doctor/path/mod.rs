@@ -21,14 +21,14 @@ use super::{
     CredentialSource, Outcome, RemoteProtocol, RemoteUrl, check_results::PathName, machine::Skew,
 };
 use crate::{
-    config::{Dial, Hop, HttpVersion, MirrorCredentials, Route, Upstream, Via},
+    config::{Dial, Hop, HttpVersion, MirrorCredentials, PeerTls, Route, Upstream, Via},
     io::{BoxIo, PathInfo, Tcp},
     model::{Fault, Host, Leg, Scheme, Target, advice::AdviceContext},
     net::{
         self,
         dial::{AbsoluteForm, DialRequest, DialledConnection, trail::EMPTY_TRAIL},
     },
-    tls::{Connector, Peer, trust::Roots},
+    tls::{Connector, Peer},
 };
 
 /// The limit of each step of a check: the whole run takes 20 s.
@@ -41,8 +41,6 @@ type CheckResult = Result<Outcome, Fault>;
 pub(crate) struct ProbeSetup {
     /// Verified TLS.
     pub connector: Connector,
-    /// The trusted roots.
-    pub roots: Roots,
     /// The difference of a site's clock, once a site has answered.
     pub skew: watch::Sender<Skew>,
 }
@@ -232,24 +230,29 @@ impl Probe {
     /// The same, with verified TLS where the scheme has it.
     async fn open(&self) -> Result<Stream, Fault> {
         let connection = self.dial().await?;
-        let (scheme, target) = self.origin();
         let mut stream = Stream {
             io: connection.io,
             tcp: connection.tcp,
             absolute_form: connection.absolute_form,
         };
-        if scheme == Scheme::Https {
-            let peer = Peer {
-                host: &target.host,
-                tls: &self.route.peer_for(&self.upstream),
-                http: HttpVersion::Http1,
-                leg: Leg::Origin,
-                address: connection.peer,
-                deadline: self.route.dial.handshake_timeout,
-            };
+        if self.origin().0 == Scheme::Https {
+            let peer_tls = self.route.peer_for(&self.upstream);
+            let peer = self.peer(connection.peer, &peer_tls);
             stream.io = self.setup.connector.connect(stream.io, &peer).await?.io;
         }
         Ok(stream)
+    }
+
+    /// The origin at `address`, as the peer of a TLS handshake.
+    fn peer<'a>(&'a self, address: SocketAddr, tls: &'a PeerTls) -> Peer<'a> {
+        Peer {
+            host: &self.origin().1.host,
+            tls,
+            http: HttpVersion::Http1,
+            leg: Leg::Origin,
+            address,
+            deadline: self.route.dial.handshake_timeout,
+        }
     }
 
     /// The outcome of a check.

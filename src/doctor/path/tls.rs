@@ -12,7 +12,7 @@ use crate::{
         Fault, Leg, Stage, classify,
         untrusted::{self, Untrusted},
     },
-    tls::inspect::{Hello, Inspection, inspect},
+    tls::inspect::{Hello, Inspection},
 };
 
 pub(in crate::doctor) async fn usual(probe: &Probe) -> CheckResult {
@@ -65,9 +65,10 @@ async fn variant(probe: &Probe, which: Hello) -> CheckResult {
 
 async fn hello(probe: &Probe, hello: Hello) -> Result<Inspection, Fault> {
     let connection = probe.dial().await?;
-    let host = &probe.origin().1.host;
-    let within = (connection.peer, probe.route.dial.handshake_timeout);
-    inspect(connection.io, host, hello, &probe.setup.roots, within).await
+    let peer_tls = probe.route.peer_for(&probe.upstream);
+    let peer = probe.peer(connection.peer, &peer_tls);
+    let connector = &probe.setup.connector;
+    connector.inspect(connection.io, &peer, hello).await
 }
 
 pub(in crate::doctor) async fn certificate(probe: &Probe) -> CheckResult {
