@@ -106,11 +106,13 @@ impl Api<'_> {
             None => None,
         };
         let failed = matches!(self.parameter("failed"), Some("" | "1" | "true"));
-        let host = self.parameter("host");
+        let host = self.parameter("host").map(str::to_ascii_lowercase);
         let wanted = |it: &Finished| {
             (!failed || it.failed || it.refused)
                 && since.is_none_or(|since| it.ended >= since)
-                && host.is_none_or(|host| it.host.contains(host))
+                && host
+                    .as_deref()
+                    .is_none_or(|host| format!("{}:{}", it.host, it.port).contains(host))
         };
         let kept = self.forwarder.shared.tracker.history().newest();
         // The list is in the order of the ends, not of the numbers.

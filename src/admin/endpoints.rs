@@ -109,7 +109,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .with(&[
             LIMIT,
             Parameter { name: "before", summary: "start before the transfer with this number" },
-            Parameter { name: "host", summary: "only hosts that contain this text" },
+            Parameter { name: "host", summary: "only hosts, with their port, that contain this text" },
             Parameter { name: "since", summary: "only transfers that ended since then: 90s, 15m, 2h, 3d, or a time as the log writes it" },
             Parameter { name: "failed", summary: "1: only transfers that failed or that the site refused" },
         ]),

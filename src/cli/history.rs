@@ -29,7 +29,7 @@ pub(crate) struct HistoryArgs {
     /// The number of a transfer, running or finished, as in the log: show all its details.
     #[arg(value_name = "ID", value_parser = number, conflicts_with_all = ["host", "since", "failed", "limit"])]
     pub id: Option<u64>,
-    /// Only hosts that contain this text.
+    /// Only hosts, with their port, that contain this text.
     #[arg(long, value_name = "TEXT", value_parser = host)]
     pub host: Option<String>,
     /// Only transfers that ended since then: 90s, 15m, 2h, 3d, or a time as in the log.
@@ -99,10 +99,12 @@ pub(super) fn run(args: &HistoryArgs, address: SocketAddr) -> Result<(), Failure
             let page: HistoryPage = model::read(&body)?;
             let lines = page.transfers.iter().map(render::finished);
             let text: String = lines.map(|line| line + "\n").collect();
-            if text.is_empty() {
-                "there is no such transfer\n".into()
-            } else {
-                text
+            match text.is_empty() {
+                false => text,
+                true if args.host.is_none() && args.since.is_none() && !args.failed => {
+                    "no transfer has ended yet\n".into()
+                }
+                true => "no finished transfer matches\n".into(),
             }
         }
     };

@@ -261,6 +261,38 @@ fn said_by(ferry: &Ferry, arguments: &[&str]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_history_without_transfers_says_so_and_a_filter_takes_the_host_as_it_is_shown() {
+    let (address, _served) = origin(answers).await;
+    let world = World::in_front_of("origin.test", address).await;
+    let none = "no transfer has ended yet\n";
+    assert_eq!(said_by(&world, &["history"]), none);
+    fetch(&world, "/a").await;
+    for host in ["Origin.TEST", "origin.test:80", "igin"] {
+        let said = said_by(&world, &["history", "--host", host]);
+        assert!(said.contains("origin.test"), "{host}: {said}");
+    }
+    let said = said_by(&world, &["history", "--host", "elsewhere"]);
+    assert_eq!(said, "no finished transfer matches\n");
+}
+
+/// The status blamed the only upstream for as long as nobody asked again, and said that others were tried first.
+#[tokio::test]
+async fn the_only_upstream_of_a_host_has_no_circuit() {
+    let (address, _served) = origin(|connections| async move {
+        loop {
+            reset(connections.asked().await);
+        }
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    fetch(&world, "/a").await;
+    let (_, json) = get(&world, "/-/api/upstreams").await;
+    let upstream = &json["upstreams"][0];
+    assert_eq!(upstream["circuits"], Value::Array(Vec::new()), "{json:#}");
+    assert_eq!(upstream["health"], "failing", "{json:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_500_of_the_site_is_marked_alike_in_status_and_history_and_an_expected_404_is_not() {
     let (address, _served) = origin(|connections| async move {
         let status = ["500 Internal Server Error", "404 Not Found"];

@@ -210,6 +210,9 @@ impl CircuitScope<'_> {
 
     /// The upstream failed once for this host, perhaps by chance.
     pub(crate) fn note_suspicion(self, shared: &Shared, upstream: &Upstream, cause: &Cause) {
+        if !self.has_circuits() {
+            return;
+        }
         let host = self.host();
         let failure = self.failure(&host, upstream, cause);
         if let Some(change) = shared.health.note_doubtful_failure(failure, Instant::now()) {
@@ -224,6 +227,9 @@ impl CircuitScope<'_> {
     }
 
     fn failed(self, shared: &Shared, upstream: &Upstream, turn: CircuitTurn, cause: &Cause) {
+        if !self.has_circuits() {
+            return;
+        }
         let host = self.host();
         let failure = self.failure(&host, upstream, cause);
         let change = shared.health.note_failure(failure, Instant::now());
@@ -257,7 +263,11 @@ impl CircuitScope<'_> {
         }
     }
 
-    /// Reports a change where it matters: a single upstream is tried whatever its circuit is.
+    /// False where every order of upstreams is the same: a circuit would show a choice that nobody has.
+    fn has_circuits(self) -> bool {
+        self.route.upstreams.len() > 1 && !self.route.dial.cooldown.is_zero()
+    }
+
     fn report_change(
         self,
         shared: &Shared,
@@ -266,9 +276,6 @@ impl CircuitScope<'_> {
         change: CircuitChange,
         code: Option<&str>,
     ) {
-        if self.route.upstreams.len() < 2 || self.route.dial.cooldown.is_zero() {
-            return;
-        }
         shared.tracker.emit(&CircuitChanged {
             host: self.target.host.to_string(),
             port: self.target.port,
