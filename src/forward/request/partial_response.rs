@@ -8,8 +8,8 @@ use std::ops::Range;
 use hyper::{
     HeaderMap, Method, StatusCode,
     header::{
-        ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderValue,
-        IF_RANGE, RANGE,
+        ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+        HeaderName, HeaderValue, IF_RANGE, RANGE,
     },
 };
 
@@ -34,16 +34,17 @@ impl PartialResponse {
     /// The part that `response` promises; `None` where its rest cannot be requested.
     pub(crate) fn of(method: &Method, status: StatusCode, response: &HeaderMap) -> Option<Self> {
         let text = |name| headers::text(response, &name);
-        let etag = response.get(ETAG)?.clone();
+        let etag = single(response, &ETAG)?.clone();
         let strong = etag.as_bytes().starts_with(b"\"");
         let refuses = text(ACCEPT_RANGES).is_some_and(|units| units.eq_ignore_ascii_case("none"));
-        if method != Method::GET || !strong || refuses {
+        let codings = response.get_all(CONTENT_ENCODING).iter().count();
+        if method != Method::GET || !strong || refuses || codings > 1 {
             return None;
         }
         let length: u64 = text(CONTENT_LENGTH)?.parse().ok()?;
         let (first, last, complete) = match status {
             StatusCode::OK => (0, length.checked_sub(1)?, Some(length)),
-            StatusCode::PARTIAL_CONTENT => content_range(text(CONTENT_RANGE)?)?,
+            StatusCode::PARTIAL_CONTENT => received_range(response)?,
             _ => return None,
         };
         (last.checked_sub(first)?.checked_add(1)? == length).then_some(Self {
@@ -116,9 +117,10 @@ impl PartialResponse {
         response: &HeaderMap,
     ) -> bool {
         let text = |name| headers::text(response, &name);
-        let Some((first, last, complete)) = text(CONTENT_RANGE).and_then(content_range) else {
+        let Some((first, last, complete)) = received_range(response) else {
             return false;
         };
+        let codings = response.get_all(CONTENT_ENCODING);
         let same_whole = complete
             .zip(self.complete)
             .is_none_or(|(now, then)| now == then);
@@ -128,8 +130,8 @@ impl PartialResponse {
             && Some((first, last)) == self.absolute(bytes)
             && same_whole
             && length.is_none_or(|length| length == Ok(wanted))
-            && response.get(ETAG) == Some(&self.etag)
-            && response.get(CONTENT_ENCODING) == self.encoding.as_ref()
+            && single(response, &ETAG) == Some(&self.etag)
+            && codings.iter().eq(self.encoding.as_ref())
     }
 
     /// True where `response` says that the requested representation is gone: another version, or another length.
@@ -139,7 +141,28 @@ impl PartialResponse {
     }
 }
 
-/// `bytes 0-9/100` or `bytes 0-9/*`: first, last and the whole's length. Several ranges come as multipart, without this field.
+/// The value of a field that occurs once. Of several values nobody knows which one holds.
+fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    values.next().is_none().then_some(first)
+}
+
+/// First, last and the whole's length, where the body is that range. In a multipart body the ranges are between other bytes, whatever
+/// `Content-Range` says (RFC 9110, section 15.3.7.2).
+fn received_range(response: &HeaderMap) -> Option<(u64, u64, Option<u64>)> {
+    const MULTIPART: &[u8] = b"multipart/byteranges";
+    let is_multipart = response.get_all(CONTENT_TYPE).iter().any(|value| {
+        let kind = value.as_bytes().trim_ascii_start().get(..MULTIPART.len());
+        kind.is_some_and(|kind| kind.eq_ignore_ascii_case(MULTIPART))
+    });
+    if is_multipart {
+        return None;
+    }
+    content_range(single(response, &CONTENT_RANGE)?.to_str().ok()?)
+}
+
+/// `bytes 0-9/100` or `bytes 0-9/*`: first, last and the whole's length.
 fn content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
     let (unit, rest) = text.split_once(' ')?;
     let (range, complete) = rest.split_once('/')?;
@@ -160,14 +183,11 @@ mod tests {
     use super::*;
 
     fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
-        list.iter()
-            .map(|(name, value)| {
-                (
-                    hyper::header::HeaderName::from_static(name),
-                    value.parse().unwrap(),
-                )
-            })
-            .collect()
+        let mut headers = HeaderMap::new();
+        for (name, value) in list {
+            headers.append(HeaderName::from_static(name), value.parse().unwrap());
+        }
+        headers
     }
 
     fn part(status: u16, list: &[(&'static str, &str)]) -> Option<PartialResponse> {
@@ -227,6 +247,16 @@ mod tests {
             vec![range],
             vec![("content-range", "bytes 600-999/5000"), etag],
             vec![range, etag, ("content-encoding", "gzip")],
+            // Two values: a client or a proxy on the path may use the other one.
+            vec![range, etag, ("etag", "\"v2\"")],
+            vec![range, ("content-range", "bytes 601-1000/1001"), etag],
+            // Parts with their heads in between, although the length fits.
+            vec![
+                range,
+                etag,
+                ("content-length", "400"),
+                ("content-type", "Multipart/ByteRanges; boundary=x"),
+            ],
             vec![range, etag, ("content-length", "300")],
             vec![range, etag, ("content-length", "500")],
             vec![("content-range", "bytes 599-999/1000"), etag],
@@ -250,6 +280,7 @@ mod tests {
             (200, vec![length]),
             (200, vec![length, ("etag", "W/\"v1\"")]),
             (200, vec![("etag", "\"v1\"")]),
+            (200, vec![WHOLE[0], ("etag", "\"v2\""), WHOLE[1]]),
             (200, vec![WHOLE[0], WHOLE[1], ("accept-ranges", "none")]),
             (200, vec![WHOLE[0], ("content-length", "0")]),
             (404, WHOLE.to_vec()),

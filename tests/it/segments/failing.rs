@@ -48,3 +48,14 @@ async fn where_ranges_stand_still_the_rest_is_requested_at_once() {
     assert_eq!(origin.rests.load(Ordering::SeqCst), 1);
     assert!(longest < Duration::from_secs(10), "{longest:?}");
 }
+
+/// One byte now and then was progress for ever: the client waited for hours where the first connection alone took seconds.
+#[tokio::test]
+async fn ranges_that_drip_are_given_up() {
+    let begun = Instant::now();
+    let (same, ranges) = downloaded(Trouble::AllDrip).await;
+    assert!(same, "other bytes came");
+    assert!(ranges > 0);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(40), "{took:?}");
+}

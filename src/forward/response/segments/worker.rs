@@ -31,6 +31,8 @@ pub(super) struct Worker {
     state: WorkerState,
     /// The time since when it waits for bytes.
     since: Option<Instant>,
+    /// Bytes that arrived since then.
+    dripped: usize,
     begun: Instant,
     /// True where it was connected since the last query.
     changed: bool,
@@ -97,6 +99,7 @@ impl Worker {
         let mut worker = Self {
             state: WorkerState::Gone,
             since: None,
+            dripped: 0,
             begun: Instant::now(),
             changed: false,
             record: Segment {
@@ -120,6 +123,7 @@ impl Worker {
             | WorkerState::Gone => None,
         };
         self.since = Some(Instant::now());
+        self.dripped = 0;
         self.state = WorkerState::Asking {
             id,
             size: range.end - range.start,

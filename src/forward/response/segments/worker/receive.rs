@@ -11,6 +11,9 @@ use tokio::time::Instant;
 use super::{Worker, WorkerState, WorkerStep};
 use crate::forward::upstream::pool::Lease;
 
+/// Fewer bytes within the limit of a silent connection are no progress.
+const LEAST_PROGRESS: usize = 1 << 10;
+
 impl Worker {
     /// Reads the response to a range request.
     pub(super) fn read(
@@ -22,12 +25,15 @@ impl Worker {
     ) -> WorkerStep {
         let (left, progress) = match Pin::new(&mut body).poll_frame(cx) {
             Poll::Pending => {
-                self.since.get_or_insert_with(Instant::now);
+                if self.since.is_none() {
+                    self.since = Some(Instant::now());
+                    self.dripped = 0;
+                }
                 (left, WorkerStep::Waits)
             }
             Poll::Ready(Some(Ok(frame))) => {
-                self.since = None;
                 let bytes = frame.into_data().unwrap_or_default();
+                self.note_bytes(bytes.len());
                 let left = match left.checked_sub(bytes.len() as u64) {
                     Some(left) => left,
                     None => return failed(id, "the response has more bytes than requested"),
@@ -49,6 +55,14 @@ impl Worker {
             body,
         };
         progress
+    }
+
+    /// It waits no longer once enough has arrived: a connection that drips counts as silent.
+    fn note_bytes(&mut self, count: usize) {
+        self.dripped += count;
+        if self.dripped >= LEAST_PROGRESS {
+            self.since = None;
+        }
     }
 
     /// Reads the rest of a response that is no longer needed.
