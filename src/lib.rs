@@ -45,6 +45,7 @@ mod model;
 mod net;
 mod rt;
 mod service;
+mod sync;
 mod tls;
 mod track;
 

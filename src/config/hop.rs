@@ -4,7 +4,7 @@ mod kinds;
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
@@ -12,7 +12,10 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 pub(crate) use kinds::{HopKind, HopKindRow, HopProtocol, UPSTREAM_KINDS};
 
 use super::{PeerTls, Variables, credentials::credentials, section::Section, value};
-use crate::model::{Target, secret::Credentials};
+use crate::{
+    model::{Target, secret::Credentials},
+    sync::Mutex,
+};
 
 /// An upstream proxy.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,7 +65,7 @@ impl GrantedTargets {
     }
 
     fn targets(&self) -> MutexGuard<'_, HashSet<Target>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

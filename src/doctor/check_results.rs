@@ -1,14 +1,12 @@
 //! The findings so far. The checks write them, the display and the verdict read them.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 
 use super::Outcome;
+
+use crate::sync::Mutex;
 
 /// What a check was run on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,7 +71,7 @@ pub(crate) struct CheckResults {
 impl CheckResults {
     /// Adds a pending finding for a check that will run.
     pub(super) fn plan(&self, subject: &CheckSubject, check: &'static str) {
-        self.lock().push(Finding {
+        self.findings.lock().push(Finding {
             subject: subject.clone(),
             check,
             outcome: Outcome::pending(),
@@ -89,7 +87,7 @@ impl CheckResults {
         outcome: Outcome,
         took: Duration,
     ) {
-        let mut findings = self.lock();
+        let mut findings = self.findings.lock();
         let planned = findings
             .iter_mut()
             .find(|finding| finding.check == check && finding.subject == *subject);
@@ -103,22 +101,19 @@ impl CheckResults {
 
     /// True where checks of the subject are planned.
     pub(super) fn knows(&self, subject: &CheckSubject) -> bool {
-        self.lock()
+        self.findings
+            .lock()
             .iter()
             .any(|finding| finding.subject == *subject)
     }
 
     /// A copy of everything.
     pub(crate) fn findings(&self) -> Vec<Finding> {
-        self.lock().clone()
+        self.findings.lock().clone()
     }
 
     /// Waits for the next change.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Finding>> {
-        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -16,6 +16,7 @@ use crate::{
     io::TcpMonitor,
     model::access::SocketOwner,
     net::{InterimSender, RequestLine, listen},
+    sync::Mutex,
     track::{TransferHandle, WatchedSocket},
 };
 
@@ -45,16 +46,12 @@ pub(crate) type UpgradedWork = Pin<Box<dyn Future<Output = ()> + Send>>;
 impl AfterUpgrade {
     /// Sets what runs once hyper has released the connection, which also happens where the upgrade fails. `work` must not hold this value.
     pub(crate) fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
-        *self.lock() = Some(Box::pin(work));
+        *self.0.lock() = Some(Box::pin(work));
     }
 
     /// What follows the connection; `None` where it was not upgraded.
     pub(crate) fn take(&self) -> Option<UpgradedWork> {
-        self.lock().take()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<UpgradedWork>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().take()
     }
 }
 

@@ -3,11 +3,7 @@
 //! The daemon answers such a path itself only on a route whose TLS it terminates, and only for a nonce that its admin front issued shortly
 //! before. Every other request for such a path goes to the origin.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use hyper::{Request, Response, header::CONTENT_TYPE, header::HeaderValue};
 use rustls::crypto::aws_lc_rs;
@@ -15,6 +11,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{ExchangeRequest, HttpResponse, request::body::full};
+
+use crate::sync::Mutex;
 
 /// The prefix of the paths.
 const PATH_PREFIX: &str = "/.well-known/gitferry/";
@@ -38,7 +36,7 @@ impl Nonces {
             .fill(&mut bytes)
             .ok()?;
         let nonce: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut issued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut issued = self.0.lock();
         issued.push_back((nonce.as_str().into(), now));
         while issued.len() > MAX_NONCES {
             issued.pop_front();
@@ -47,7 +45,7 @@ impl Nonces {
     }
 
     fn is_valid(&self, nonce: &str, now: Instant) -> bool {
-        let mut issued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut issued = self.0.lock();
         issued.retain(|(_, at)| now.saturating_duration_since(*at) < LIFETIME);
         issued.iter().any(|(known, _)| **known == *nonce)
     }

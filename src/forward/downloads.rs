@@ -3,12 +3,12 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use crate::model::Target;
+use crate::{model::Target, sync::Mutex};
 
 /// The most connections to one host over all downloads. git-lfs runs 8 downloads at once, which need no segments.
 const MAX_PER_HOST: usize = 8;
@@ -40,7 +40,7 @@ impl DownloadLimits {
 
     /// Counts a connection to `host`, without a limit.
     pub(crate) fn count(self: &Arc<Self>, host: &Target) -> HostPlace {
-        *lock(&self.hosts).entry(host.clone()).or_default() += 1;
+        *self.hosts.lock().entry(host.clone()).or_default() += 1;
         HostPlace {
             limits: Arc::clone(self),
             host: host.clone(),
@@ -49,7 +49,7 @@ impl DownloadLimits {
 
     /// A place for one more connection to `host`.
     pub(crate) fn place(self: &Arc<Self>, host: &Target) -> Option<HostPlace> {
-        let mut hosts = lock(&self.hosts);
+        let mut hosts = self.hosts.lock();
         let used = hosts.entry(host.clone()).or_default();
         if *used >= MAX_PER_HOST {
             return None;
@@ -79,7 +79,7 @@ pub(crate) struct HostPlace {
 
 impl Drop for HostPlace {
     fn drop(&mut self) {
-        let mut hosts = lock(&self.limits.hosts);
+        let mut hosts = self.limits.hosts.lock();
         if let Some(used) = hosts.get_mut(&self.host) {
             *used = used.saturating_sub(1);
             if *used == 0 {
@@ -99,7 +99,7 @@ pub(crate) struct Reservation {
 impl Reservation {
     /// Lets `act` plan with the free bytes; it returns how many the download then holds.
     pub(crate) fn plan<T>(&mut self, act: impl FnOnce(u64) -> (T, u64)) -> T {
-        let mut used = lock(&self.limits.used);
+        let mut used = self.limits.used.lock();
         let memory = self.limits.memory.load(Ordering::Relaxed);
         let (result, held) = act(memory.saturating_sub(*used));
         *used = used.saturating_sub(self.held) + held;
@@ -110,13 +110,9 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut used = lock(&self.limits.used);
+        let mut used = self.limits.used.lock();
         *used = used.saturating_sub(self.held);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use crate::forward::{
@@ -23,6 +23,7 @@ use crate::{
     },
     net::groups::Groups,
     rt::{Shutdown, Tasks},
+    sync::Mutex,
     tls::{Connector, Leaves},
     track::Tracker,
 };
@@ -55,16 +56,12 @@ impl Current {
 
     /// The current snapshot.
     pub(crate) fn get(&self) -> Arc<Forwarder> {
-        Arc::clone(&self.lock())
+        Arc::clone(&self.0.lock())
     }
 
     /// New requests use `forwarder`; running ones keep theirs.
     pub(crate) fn replace(&self, forwarder: Arc<Forwarder>) {
-        *self.lock() = forwarder;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Arc<Forwarder>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock() = forwarder;
     }
 }
 

@@ -6,13 +6,14 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::{BuildHasher, Hash, RandomState},
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
 use super::{Scheme, Target};
+
+use crate::sync::Mutex;
 
 /// Scheme, host and port: what a credential is for (RFC 9110, section 4.3.1).
 pub(crate) type CredentialOrigin = (Scheme, Target);
@@ -62,7 +63,7 @@ impl CredentialMemory {
         now: Instant,
     ) -> bool {
         let hash = self.hash(credential);
-        let mut seen = self.lock();
+        let mut seen = self.seen.lock();
         seen.remove_old(now);
         let own = seen.used.contains_key(&(hash, origin.clone()));
         if !own
@@ -86,7 +87,7 @@ impl CredentialMemory {
         now: Instant,
     ) {
         let hashes: Vec<u64> = credentials.map(|one| self.hash(one)).collect();
-        let mut seen = self.lock();
+        let mut seen = self.seen.lock();
         // A response may take longer than entries are kept.
         for hash in hashes {
             seen.used.insert((hash, from.clone()), now);
@@ -104,7 +105,7 @@ impl CredentialMemory {
 
     /// Records that the origin answered 401: credentials that the client sends to it from now on are meant for it.
     pub(crate) fn note_challenge(&self, origin: &CredentialOrigin, now: Instant) {
-        let mut seen = self.lock();
+        let mut seen = self.seen.lock();
         seen.asked.insert(origin.clone(), now);
         seen.bound();
     }
@@ -119,7 +120,7 @@ impl CredentialMemory {
         let granted: Vec<_> = granted
             .map(|(credential, origin)| (self.hash(credential), origin))
             .collect();
-        let mut seen = self.lock();
+        let mut seen = self.seen.lock();
         let known: HashSet<u64> = seen.used.keys().map(|(hash, _)| *hash).collect();
         let known = granted.into_iter().filter(|(hash, _)| known.contains(hash));
         seen.used.extend(known.map(|key| (key, now)));
@@ -129,10 +130,6 @@ impl CredentialMemory {
     /// Keyed with random numbers of this process (SipHash), so the hash is useless elsewhere.
     fn hash(&self, credential: Credential<'_>) -> u64 {
         self.salt.hash_one(credential)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, CredentialUses> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -293,6 +290,6 @@ mod tests {
                 now + Duration::from_millis(number),
             );
         }
-        assert!(memory.lock().asked.len() <= LIMIT);
+        assert!(memory.seen.lock().asked.len() <= LIMIT);
     }
 }

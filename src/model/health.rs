@@ -23,9 +23,11 @@ mod change;
 pub(crate) mod sole;
 mod table;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use tokio::time::Instant;
+
+use crate::sync::Mutex;
 
 pub use change::CircuitStatus;
 pub(crate) use change::{
@@ -262,7 +264,7 @@ impl Health {
     }
 
     fn table(&self) -> MutexGuard<'_, CircuitTable> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -3,13 +3,14 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr},
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
 use super::access::SocketOwner;
+
+use crate::sync::Mutex;
 
 /// Up to this many wrong credentials count as typing mistakes.
 const FREE: u32 = 5;
@@ -66,7 +67,7 @@ impl PasswordGuesses {
     /// The time to check credentials from `source`: now, or one after the other once there were too many wrong ones. `None` where too many
     /// requests wait already.
     pub(crate) fn next_check(&self, source: GuessSource, now: Instant) -> Option<Instant> {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         let source = counted(&all, source);
         let Some(wrong) = all.get_mut(&source).filter(|wrong| wrong.count > FREE) else {
             return Some(now);
@@ -81,7 +82,7 @@ impl PasswordGuesses {
 
     /// Records right credentials: later requests do not wait because of them.
     pub(crate) fn note_right(&self, source: GuessSource, now: Instant) {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         let source = counted(&all, source);
         if let Some(wrong) = all.get_mut(&source) {
             wrong.next = wrong.next.min(now);
@@ -90,7 +91,7 @@ impl PasswordGuesses {
 
     /// Records wrong credentials.
     pub(crate) fn note_wrong(&self, source: GuessSource, now: Instant) {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         all.retain(|_, wrong| now.saturating_duration_since(wrong.last) < FORGOTTEN);
         let source = counted(&all, source);
         let wrong = all.entry(source).or_insert(FailedLogins {
@@ -100,10 +101,6 @@ impl PasswordGuesses {
         });
         (wrong.count, wrong.last) = (wrong.count.saturating_add(1), now);
         wrong.next = wrong.next.max(now);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<GuessSource, FailedLogins>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,14 +4,13 @@
 //! Holds the last outcome of every route through every upstream. The sibling of a route has the other role. Among several candidates, one
 //! whose name has the same first word is preferred (`hf-main`, `hf-lfs`).
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::MutexGuard, time::Duration};
 
 use tokio::time::Instant;
 
 use super::Role;
+
+use crate::sync::Mutex;
 
 /// The last outcomes. All transfers share it and hold its lock only for a moment.
 #[derive(Debug, Default)]
@@ -128,7 +127,7 @@ impl Siblings {
     }
 
     fn table(&self) -> MutexGuard<'_, SiblingTable> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

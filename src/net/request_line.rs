@@ -3,9 +3,11 @@
 //! It only observes. hyper alone decides what a request means, because a second parser in front of it enables request smuggling. A request
 //! line that cannot be captured (of a pipelined request) is missing in the log, without other effect.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use hyper::{Request, http::uri::PathAndQuery};
+
+use crate::sync::Mutex;
 
 /// The most bytes of a line that are kept.
 const MAX_LINE: usize = 8 * 1024;
@@ -33,7 +35,7 @@ impl RequestLine {
         if read.is_empty() {
             return;
         }
-        let mut line = self.lock();
+        let mut line = self.0.lock();
         if line.responded {
             // The buffer is used again.
             let mut bytes = std::mem::take(&mut line.bytes);
@@ -68,7 +70,7 @@ impl RequestLine {
     ///
     /// Returns the status where `written` is hyper's own response to a request that it did not understand: a whole head without a body.
     pub(super) fn mark_responded(&self, written: &[u8]) -> Option<u16> {
-        let mut line = self.lock();
+        let mut line = self.0.lock();
         line.responded = true;
         if line.received {
             return None;
@@ -82,33 +84,33 @@ impl RequestLine {
 
     /// The next request is expected from here on.
     pub(crate) fn expect_next(&self) {
-        let mut line = self.lock();
+        let mut line = self.0.lock();
         (line.begun, line.received) = (false, false);
     }
 
     /// hyper has passed the request on: the next response is not its own.
     pub(crate) fn mark_received(&self) {
-        self.lock().received = true;
+        self.0.lock().received = true;
     }
 
     /// The status with which hyper refused the last request.
     pub(crate) fn refused(&self) -> Option<u16> {
-        self.lock().refused
+        self.0.lock().refused
     }
 
     /// True where bytes arrived since then.
     pub(crate) fn has_begun(&self) -> bool {
-        self.lock().begun
+        self.0.lock().begun
     }
 
     /// The first byte of the line, where one was captured.
     pub(crate) fn first_byte(&self) -> Option<u8> {
-        self.lock().bytes.first().copied()
+        self.0.lock().bytes.first().copied()
     }
 
     /// The part of the target that `http::Uri` cannot represent, and how to write it instead.
     pub(crate) fn objection(&self) -> Option<String> {
-        let line = self.lock();
+        let line = self.0.lock();
         let (_, target) = parts(&line.bytes)?;
         let byte = first_unsupported_byte(target)?;
         let shown = match byte {
@@ -127,7 +129,7 @@ impl RequestLine {
             .path_and_query()
             .map_or("/", PathAndQuery::as_str);
         let is_cut = {
-            let line = self.lock();
+            let line = self.0.lock();
             parts(&line.bytes).is_some_and(|(method, target)| {
                 let fragment = target.iter().position(|byte| *byte == b'#');
                 let before = fragment.and_then(|at| target.get(..at));
@@ -136,10 +138,6 @@ impl RequestLine {
             })
         };
         is_cut.then(|| self.objection()).flatten()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, CapturedLine> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -229,7 +227,7 @@ mod tests {
         assert!(line.objection().unwrap().contains("%3E"));
         line.mark_responded(b"");
         line.record(&vec![b'<'; 3 * MAX_LINE]);
-        assert!(line.lock().bytes.len() <= MAX_LINE);
+        assert!(line.0.lock().bytes.len() <= MAX_LINE);
     }
 
     #[test]

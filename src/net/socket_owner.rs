@@ -9,16 +9,13 @@ use std::{
     fs,
     io::{self, Read as _},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use nix::unistd::geteuid;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::model::access::SocketOwner;
+use crate::{model::access::SocketOwner, sync::Mutex};
 
 /// For tests: state, user and inode of the kernel's answer, or the kind of its error.
 #[cfg(any(test, feature = "testing"))]
@@ -104,7 +101,7 @@ impl SocketOwners {
 
     fn look_up(&self, local: SocketAddr, remote: SocketAddr) -> io::Result<sock_diag::SocketEntry> {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
-        let netlink = self.netlink.lock().unwrap_or_else(PoisonError::into_inner);
+        let netlink = self.netlink.lock();
         netlink.send(&sock_diag::request(sequence, local, remote))?;
         loop {
             let mut buffer = [0; 1024];

@@ -1,17 +1,12 @@
 //! Look-ups that may block for long. For each key one runs at a time; all callers share its result, which is cached.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    hash::Hash,
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, hash::Hash, io, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
 use super::workers::Workers;
+
+use crate::sync::Mutex;
 
 /// Cached results by key. Failures are not cached: the next caller repeats the look-up.
 pub(crate) struct Lookups<K, V> {
@@ -34,7 +29,7 @@ const AT_MOST: usize = 1024;
 
 impl<K, V> fmt::Debug for Lookups<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entries = lock(&self.entries).len();
+        let entries = self.entries.lock().len();
         f.debug_struct("Lookups")
             .field("entries", &entries)
             .finish()
@@ -79,7 +74,7 @@ where
         ask: impl FnOnce(&K) -> io::Result<V> + Send + 'static,
     ) -> io::Result<watch::Receiver<Option<LookupResult<V>>>> {
         let now = Instant::now();
-        let mut entries = lock(&self.entries);
+        let mut entries = self.entries.lock();
         if let Some(entry) = entries.get(&key)
             && entry.is_usable(now, self.keep)
         {
@@ -92,7 +87,7 @@ where
         let (shared, asked) = (Arc::clone(&self.entries), key.clone());
         let job = move || {
             let found = ask(&asked);
-            let mut entries = lock(&shared);
+            let mut entries = shared.lock();
             match entries.get_mut(&asked) {
                 Some(entry) if found.is_ok() => entry.finished_at = Some(Instant::now()),
                 Some(_) => drop(entries.remove(&asked)),
@@ -128,10 +123,6 @@ impl<V> LookupEntry<V> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{
@@ -155,7 +146,7 @@ mod tests {
             let (asked, held) = (Arc::clone(&asked), Arc::clone(&held));
             names.get("hf.co", move |_| {
                 asked.fetch_add(1, Ordering::Relaxed);
-                let _ = held.lock().unwrap().recv();
+                let _ = held.lock().recv();
                 Ok(7)
             })
         };

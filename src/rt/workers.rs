@@ -6,10 +6,12 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, PoisonError},
     thread,
     time::Duration,
 };
+
+use crate::sync::Mutex;
 
 /// A bounded set of threads that start when there is work. Clones share them.
 #[derive(Clone)]
@@ -50,7 +52,7 @@ impl Workers {
     /// Runs `job` on a thread. Returns false where the queue is full, or no thread can be started.
     #[must_use]
     pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) -> bool {
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         let free = state.idle > state.jobs.len();
         if !free && state.running >= self.0.threads && state.jobs.len() >= self.0.queue {
             return false;
@@ -73,18 +75,14 @@ impl Workers {
 }
 
 impl WorkersState {
-    fn lock(&self) -> MutexGuard<'_, JobQueue> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn run(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
                 // A panic drops the job's sender, so its caller gets an error. The thread goes on.
                 let _ = catch_unwind(AssertUnwindSafe(job));
-                state = self.lock();
+                state = self.state.lock();
                 continue;
             }
             state.idle += 1;
@@ -120,7 +118,7 @@ mod tests {
             let (begun, held) = (begun.clone(), Arc::clone(&held));
             move || {
                 begun.send(()).unwrap();
-                let _ = held.lock().unwrap().recv();
+                let _ = held.lock().recv();
             }
         };
         assert!(workers.run(hang()));

@@ -3,15 +3,12 @@
 //! Only the owner of the state directory reads and saves it. A daemon that starts while another one owns the directory, such as the old one
 //! that still drains, keeps its history in memory and takes the file over when that daemon has ended.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::state_lock::{LockAttempt, StateLock};
 use crate::{
     forward::Shared,
+    sync::Mutex,
     track::history::{History, file::HistoryLoad, lines},
 };
 
@@ -97,15 +94,11 @@ impl HistoryKeeper {
         if let HistoryLoad::Read(last) = loaded {
             self.shared.tracker.continue_after(last);
         }
-        *self.lock() = Some(lock);
+        *self.lock.lock() = Some(lock);
         Ok(())
     }
 
     fn owns(&self) -> bool {
-        self.lock().is_some()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<StateLock>> {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock.lock().is_some()
     }
 }

@@ -3,7 +3,7 @@
 //! `gitferry doctor` compares several ClientHellos and needs the certificates even where they are not trusted. Such a connection carries
 //! no request: it is closed after the handshake.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
@@ -23,6 +23,7 @@ use super::{
 use crate::{
     io::BoxIo,
     model::{Fault, FaultKind, Stage, classify, fault::BoxError},
+    sync::Mutex,
 };
 
 /// The ClientHello to send.
@@ -143,11 +144,7 @@ type PeerChain = (Vec<CertificateDer<'static>>, Result<(), Error>);
 
 impl Recorder {
     fn inspection(&self) -> Inspection {
-        let seen = self
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let seen = self.seen.lock().take();
         let (chain, verified) =
             seen.unwrap_or_else(|| (Vec::new(), Err(Error::NoCertificatesPresented)));
         Inspection {
@@ -176,7 +173,7 @@ impl ServerCertVerifier for Recorder {
             .map(|certificate| certificate.clone().into_owned())
             .collect();
         let seen = Some((chain, verified.map(drop)));
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        *self.seen.lock() = seen;
         Ok(ServerCertVerified::assertion())
     }
 

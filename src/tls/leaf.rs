@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -24,6 +24,7 @@ use super::ca::Authority;
 use crate::{
     config::HttpVersion,
     model::{Host, fault::BoxError},
+    sync::Mutex,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -86,7 +87,7 @@ impl Leaves {
             );
         }
         let key = (host.clone(), http == HttpVersion::Http2);
-        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ready = self.ready.lock();
         if let Some(leaf) = ready.get(&key).filter(|leaf| leaf.renew_at > now) {
             return Ok(Arc::clone(&leaf.config));
         }

@@ -4,13 +4,7 @@ pub(crate) mod file;
 pub(crate) mod lines;
 pub(crate) mod totals;
 
-use std::{
-    borrow::Cow,
-    collections::VecDeque,
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
-};
+use std::{borrow::Cow, collections::VecDeque, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +12,8 @@ use super::{
     event::{EventText, TransferEnded},
     timeline::{Rescue, Timeline, instant_text},
 };
-use crate::model::fields::documented;
 use crate::model::resource;
+use crate::{model::fields::documented, sync::Mutex};
 use totals::{DayTotal, Totals};
 
 /// The number of finished transfers that are kept.
@@ -169,7 +163,7 @@ impl History {
         if let Some(cut) = cut {
             finished.path = format!("{cut}…").into();
         }
-        let mut kept = self.lock();
+        let mut kept = self.0.lock();
         kept.totals.add(&finished);
         kept.push(Arc::new(finished));
         kept.revision += 1;
@@ -177,27 +171,23 @@ impl History {
 
     /// Finished transfers, the newest first.
     pub(crate) fn newest(&self) -> Vec<Arc<Finished>> {
-        self.lock().finished.iter().rev().cloned().collect()
+        self.0.lock().finished.iter().rev().cloned().collect()
     }
 
     /// The newest finished transfer of this number.
     pub(crate) fn find(&self, id: u64) -> Option<Arc<Finished>> {
-        let kept = self.lock();
+        let kept = self.0.lock();
         kept.finished.iter().rev().find(|it| it.id == id).cloned()
     }
 
     /// The totals of each route per day, the newest day first.
     pub(crate) fn totals(&self) -> Vec<DayTotal> {
-        self.lock().totals.list()
+        self.0.lock().totals.list()
     }
 
     /// The totals of each route on the day of `now`.
     pub(crate) fn today(&self, now: SystemTime) -> Vec<DayTotal> {
-        self.lock().totals.on(&totals::day(now))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HistoryData> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().totals.on(&totals::day(now))
     }
 }
 

@@ -1,10 +1,6 @@
 //! The records about transfers: the last faults and stalls, refusals, counters, and finished transfers.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
-};
+use std::{collections::VecDeque, time::SystemTime};
 
 use tokio::time::Instant;
 
@@ -14,9 +10,12 @@ use super::{
     metrics::{self, Metrics},
     timeline::Timeline,
 };
-use crate::model::{
-    refusals::{RefusalCount, Refusals},
-    siblings::Siblings,
+use crate::{
+    model::{
+        refusals::{RefusalCount, Refusals},
+        siblings::Siblings,
+    },
+    sync::Mutex,
 };
 
 /// The number of faults that are kept, and of stalls.
@@ -37,12 +36,12 @@ pub(super) struct Ledger {
 impl Ledger {
     /// The last faults, the newest first.
     pub(super) fn faults(&self) -> Vec<FaultOccurred> {
-        lock(&self.faults).iter().rev().cloned().collect()
+        self.faults.lock().iter().rev().cloned().collect()
     }
 
     /// The last stalls, the newest first, each in its last reported state.
     pub(super) fn stalls(&self) -> Vec<StallReported> {
-        lock(&self.stalls).iter().rev().cloned().collect()
+        self.stalls.lock().iter().rev().cloned().collect()
     }
 
     /// Subscribes to faults, stalls and ends of transfers, as values.
@@ -53,7 +52,7 @@ impl Ledger {
 
     /// The current refusals of origins, by host and status.
     pub(super) fn refusals(&self) -> Vec<RefusalCount> {
-        lock(&self.refusals).list(Instant::now())
+        self.refusals.lock().list(Instant::now())
     }
 
     /// The finished transfers and the totals.
@@ -70,7 +69,7 @@ impl Ledger {
         fault.emit(&self.metrics);
         #[cfg(any(test, feature = "testing"))]
         self.observer.record(&fault);
-        let mut faults = lock(&self.faults);
+        let mut faults = self.faults.lock();
         if faults.len() >= KEPT {
             faults.pop_front();
         }
@@ -91,7 +90,7 @@ impl Ledger {
         stall.emit(&self.metrics);
         #[cfg(any(test, feature = "testing"))]
         self.observer.record(&stall);
-        let mut stalls = lock(&self.stalls);
+        let mut stalls = self.stalls.lock();
         stalls.retain(|earlier| earlier.subject.id != stall.subject.id || earlier.phase.is_end());
         if stalls.len() >= KEPT {
             stalls.pop_front();
@@ -117,7 +116,7 @@ impl Ledger {
             let labels = [&*event.subject.route, &response.status.to_string()];
             self.metrics.count(&metrics::REFUSALS, &labels);
         }
-        let refused = lock(&self.refusals).observe(&response, Instant::now());
+        let refused = self.refusals.lock().observe(&response, Instant::now());
         if let Some(refused) = refused {
             self.emit(&RequestsRefused {
                 subject: event.subject.clone(),
@@ -125,8 +124,4 @@ impl Ledger {
             });
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,12 +8,9 @@
 
 mod exposition;
 
-use std::{
-    fmt::Write,
-    sync::{Mutex, PoisonError},
-};
+use std::fmt::Write;
 
-use crate::model::named::named;
+use crate::{model::named::named, sync::Mutex};
 pub use exposition::Exposition;
 use exposition::braces;
 
@@ -208,7 +205,7 @@ impl Metrics {
         else {
             return;
         };
-        let mut families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut families = self.0.lock();
         if families.len() <= at {
             families.resize_with(METRICS.len(), Series::default);
         }
@@ -226,7 +223,7 @@ impl Metrics {
 
     /// All metrics, with `readings`.
     pub(crate) fn render(&self, exposition: Exposition, readings: &[Gauge]) -> String {
-        let families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let families = self.0.lock();
         let mut text = String::new();
         for (at, metric) in METRICS.iter().enumerate() {
             metric.head(&mut text, exposition);

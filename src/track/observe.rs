@@ -1,8 +1,10 @@
 //! A subscription to faults, stalls and ends of transfers, for tests (feature `testing`). A release build does not contain it.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
+
+use crate::sync::Mutex;
 
 /// A fault of a transfer.
 #[derive(Clone, Debug)]
@@ -91,14 +93,14 @@ struct EventLog {
 impl Events {
     /// Adds an event; tests add those that they read from the log of a separate daemon.
     pub fn push(&self, event: Observation) {
-        let mut events = self.0.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = self.0.events.lock();
         events.push(event);
         self.0.added.notify_waiters();
     }
 
     /// The events so far for which `pick` returns a value.
     pub fn so_far<T>(&self, pick: impl Fn(Observation) -> Option<T>) -> Vec<T> {
-        let events = self.0.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = self.0.events.lock();
         events.iter().cloned().filter_map(pick).collect()
     }
 

@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, MutexGuard, Weak},
     time::Duration,
 };
 
@@ -14,6 +14,7 @@ use tokio::{sync::Notify, time::Instant};
 use crate::{
     model::stall::StallLimits,
     rt::{Shutdown, memory},
+    sync::Mutex,
 };
 
 /// The longest and the shortest time between two checks.
@@ -257,7 +258,7 @@ impl<T: Watched> RunningTransfers<T> {
     }
 
     fn list(&self) -> MutexGuard<'_, TransferList<T>> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+        self.list.lock()
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     net::SocketAddr,
     ops::Deref,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, SystemTime},
@@ -43,6 +43,7 @@ use crate::{
     model::{
         Fault, Role, Stage, Target, agent, health::AvoidedCircuit, stall::Stall, unit::millis,
     },
+    sync::Mutex,
 };
 
 /// A running transfer. Dropping it ends it, whatever handles exist.
@@ -329,6 +330,6 @@ impl TransferState {
     }
 
     fn state(&self) -> MutexGuard<'_, TransferData> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

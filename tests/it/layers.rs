@@ -12,6 +12,7 @@ use graph::Graph;
 
 /// From left to right; modules of one group do not import each other.
 const LAYERS: &[&[&str]] = &[
+    &["sync"],
     &["rt", "model"],
     &["config"],
     &["io"],

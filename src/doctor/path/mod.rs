@@ -8,11 +8,7 @@ pub(super) mod push;
 pub(super) mod reach;
 pub(super) mod tls;
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
@@ -28,6 +24,7 @@ use crate::{
         self,
         dial::{AbsoluteForm, DialRequest, DialledConnection, trail::EMPTY_TRAIL},
     },
+    sync::Mutex,
     tls::{Connector, Peer},
 };
 
@@ -277,7 +274,7 @@ impl Probe {
     }
 
     fn evidence(&self) -> std::sync::MutexGuard<'_, Evidence> {
-        self.evidence.lock().unwrap_or_else(PoisonError::into_inner)
+        self.evidence.lock()
     }
 
     /// True where the host is a name and not an address.

@@ -5,13 +5,15 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use hyper::{HeaderMap, header::EXPECT};
 use tokio::time::Sleep;
+
+use crate::sync::Mutex;
 
 /// Holds a request's body back until the origin says `100 Continue` (RFC 9110, section 10.1.1).
 ///
@@ -57,7 +59,7 @@ impl Gate {
     /// Ready when the origin has decided, or was silent for too long.
     pub(crate) fn poll_decision(&mut self, cx: &mut Context<'_>) -> Poll<BodyDecision> {
         {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state.lock();
             if let Some(decision) = state.decision {
                 return Poll::Ready(decision);
             }
@@ -79,7 +81,7 @@ impl GateKey {
     }
 
     fn decide(&self, decision: BodyDecision) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         state.decision.get_or_insert(decision);
         if let Some(waker) = state.waker.take() {
             waker.wake();

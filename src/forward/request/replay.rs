@@ -4,7 +4,7 @@ use std::{
     error::Error,
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     task::{Context, Poll, ready},
 };
 
@@ -23,6 +23,7 @@ use crate::forward::{
 use crate::{
     config::{HttpVersion, Route},
     model::fault::BoxError,
+    sync::Mutex,
     track::TransferHandle,
 };
 
@@ -103,7 +104,7 @@ where
 
 impl<B> Upload<B> {
     fn shared(&self) -> MutexGuard<'_, UploadState<B>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

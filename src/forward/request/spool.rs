@@ -13,10 +13,12 @@ use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        MutexGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
+
+use crate::sync::Mutex;
 
 pub(crate) use buffer::ReplayBuffer;
 
@@ -87,9 +89,7 @@ impl Budget {
     }
 
     fn directory(&self) -> MutexGuard<'_, PathBuf> {
-        self.directory
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.directory.lock()
     }
 }
 

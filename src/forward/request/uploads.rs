@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -11,6 +11,7 @@ use crate::{
     config::Config,
     model::{Fault, FaultKind, Leg, Stage},
     rt::Shutdown,
+    sync::Mutex,
     track::TransferHandle,
 };
 
@@ -94,7 +95,7 @@ impl UploadPlaces {
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Permits>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -119,7 +120,7 @@ impl Permits {
     }
 
     fn size(&self) -> MutexGuard<'_, PlaceCount> {
-        self.size.lock().unwrap_or_else(PoisonError::into_inner)
+        self.size.lock()
     }
 }
 

@@ -9,13 +9,16 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU8, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
 };
 
-use crate::rt::{Shutdown, Tasks};
+use crate::{
+    rt::{Shutdown, Tasks},
+    sync::Mutex,
+};
 
 /// The future of one connection.
 pub(crate) struct Driver {
@@ -122,7 +125,7 @@ impl Driver {
 
 impl WakeState {
     fn begin_poll(&self, outer: &Waker) {
-        let mut kept = self.outer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.outer.lock();
         kept.clone_from(outer);
         drop(kept);
         self.state.store(POLLED, Ordering::Release);
@@ -148,7 +151,7 @@ impl Wake for WakeState {
         let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
         let noted = self.state.compare_exchange(POLLED, WOKEN, set, fetch);
         if noted == Err(IDLE) {
-            let outer = self.outer.lock().unwrap_or_else(PoisonError::into_inner);
+            let outer = self.outer.lock();
             outer.wake_by_ref();
         }
     }
@@ -172,20 +175,23 @@ mod tests {
     fn a_wake_up_during_a_poll_adds_a_round_and_a_later_one_wakes_the_task() {
         let counts = Arc::new(WakeCounter(AtomicUsize::new(0)));
         let task = Waker::from(Arc::clone(&counts));
-        let (rounds, kept) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(None)));
+        let (rounds, kept) = (
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(Mutex::new(None::<Waker>)),
+        );
         let (seen, keep) = (Arc::clone(&rounds), Arc::clone(&kept));
         let mut driver = Driver::new(poll_fn(move |cx| {
             if seen.fetch_add(1, Ordering::Relaxed) < 3 {
                 cx.waker().wake_by_ref();
             }
-            *keep.lock().unwrap() = Some(cx.waker().clone());
+            *keep.lock() = Some(cx.waker().clone());
             Poll::Pending
         }));
         let cx = &mut Context::from_waker(&task);
         assert!(driver.poll::<()>(cx, |_| Poll::Pending).is_pending());
         assert_eq!(rounds.load(Ordering::Relaxed), 4);
         assert_eq!(counts.0.load(Ordering::Relaxed), 0);
-        kept.lock().unwrap().take().unwrap().wake();
+        kept.lock().take().unwrap().wake();
         assert_eq!(counts.0.load(Ordering::Relaxed), 1);
     }
 

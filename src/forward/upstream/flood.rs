@@ -10,7 +10,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
@@ -24,7 +24,10 @@ use tokio::{
 };
 
 use super::head_check::{HeadCheck, MALFORMED};
-use crate::forward::request::{body::RequestBody, gate::GateKey};
+use crate::{
+    forward::request::{body::RequestBody, gate::GateKey},
+    sync::Mutex,
+};
 
 /// The most interim responses of one request in a burst.
 const MAX_INTERIMS: u32 = 50;
@@ -68,7 +71,7 @@ impl Flood {
             if let (Some(gate), StatusCode::CONTINUE) = (&gate, interim.status()) {
                 gate.open();
             }
-            let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut allowance = allowance.lock();
             if !allowance.take(Instant::now()) {
                 flood.mark_exceeded(TOO_MANY_INTERIMS);
             }

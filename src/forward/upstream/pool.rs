@@ -13,7 +13,7 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -33,6 +33,7 @@ use crate::{
     model::{Scheme, Target},
     net::dial::AbsoluteForm,
     rt::{self, ReusedTimer, Shutdown, Tasks},
+    sync::Mutex,
 };
 
 pub(crate) use lease::Lease;
@@ -96,13 +97,6 @@ pub(crate) struct ConnectionInfo {
     pub stale_timer: Mutex<ReusedTimer>,
 }
 
-impl ConnectionInfo {
-    pub(super) fn stale_timer(&self) -> MutexGuard<'_, ReusedTimer> {
-        let kept = self.stale_timer.lock();
-        kept.unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The idle connections. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Pool(Arc<PoolState>);
@@ -153,7 +147,7 @@ impl Pool {
                 let Some(inner) = weak.upgrade() else { return };
                 if stop {
                     // Under the lock, so that no connection is added afterwards.
-                    let mut origins = inner.lock();
+                    let mut origins = inner.origins.lock();
                     inner.closed.store(true, Ordering::Relaxed);
                     origins.clear();
                     return;
@@ -218,7 +212,7 @@ impl Pool {
 
     /// Closes connections not used since `began`: where one died because the network changed, all have.
     pub(crate) fn forget_unused_since(&self, began: Instant) {
-        for origin in self.0.lock().values_mut() {
+        for origin in self.0.origins.lock().values_mut() {
             origin.idle.retain(|idle| idle.since >= began);
         }
     }
@@ -272,11 +266,11 @@ impl Pool {
 
     /// How many connections are idle.
     pub(crate) fn idle_count(&self) -> usize {
-        count(&self.0.lock())
+        count(&self.0.origins.lock())
     }
 
     fn begin_use(&self, key: &Arc<Key>) -> InUseGuard {
-        let mut origins = self.0.lock();
+        let mut origins = self.0.origins.lock();
         let origin = origins.entry(Arc::clone(key)).or_default();
         origin.load.begin(Instant::now());
         drop(origins);
@@ -322,7 +316,7 @@ impl Drop for SpareOpening {
 
 impl Drop for InUseGuard {
     fn drop(&mut self) {
-        if let Some(origin) = self.pool.0.lock().get_mut(&self.key) {
+        if let Some(origin) = self.pool.0.origins.lock().get_mut(&self.key) {
             origin.load.end(Instant::now());
         }
     }

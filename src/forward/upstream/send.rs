@@ -1,10 +1,6 @@
 //! HTTP on one connection to an origin: opening it, sending a request, and the meaning of a failure.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{
     Request, Response,
@@ -28,6 +24,7 @@ use crate::{
     io::ReadAfterWriteError,
     model::{Fault, FaultKind, Leg, Stage, classify, stall::Stall},
     rt::io_thread_number,
+    sync::Mutex,
     track::TransferHandle,
 };
 

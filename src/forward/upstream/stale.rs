@@ -22,7 +22,7 @@ pub(crate) fn watch(lease: &Lease, repeatable: bool) -> Option<StaleWatch> {
         // Earlier requests were answered, so all earlier bytes were acknowledged.
         reuse: ReusedConnection::new(lease.info.tcp.counts(), repeatable),
         began: Instant::now(),
-        timer: std::mem::take(&mut lease.info.stale_timer()),
+        timer: std::mem::take(&mut lease.info.stale_timer.lock()),
         info: Arc::clone(&lease.info),
     })
 }
@@ -38,7 +38,7 @@ pub(crate) struct StaleWatch {
 /// Keeps the timer for the next request.
 impl Drop for StaleWatch {
     fn drop(&mut self) {
-        *self.info.stale_timer() = std::mem::take(&mut self.timer);
+        *self.info.stale_timer.lock() = std::mem::take(&mut self.timer);
     }
 }
 

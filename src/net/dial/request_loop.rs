@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock},
 };
 
 use tokio::{
@@ -10,9 +10,12 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::model::{
-    Fault, FaultKind, Leg, Stage,
-    request_loop::{LoopDecision, LoopDetector, Release},
+use crate::{
+    model::{
+        Fault, FaultKind, Leg, Stage,
+        request_loop::{LoopDecision, LoopDetector, Release},
+    },
+    sync::Mutex,
 };
 
 /// Above this number of entries, finished ones are removed.
@@ -65,7 +68,7 @@ impl PendingRequest {
 
     /// The request was answered.
     pub(crate) fn note_response(self) {
-        if let Some(entry) = lock().get_mut(&self.0) {
+        if let Some(entry) = WAITING.lock().get_mut(&self.0) {
             entry.rounds.note_response();
             entry.changed.notify_waiters();
         }
@@ -73,7 +76,7 @@ impl PendingRequest {
 
     fn arrive(&self) -> (LoopDecision, OwnedNotified) {
         let now = Instant::now();
-        let mut waiting = lock();
+        let mut waiting = WAITING.lock();
         if waiting.len() > CLEAN_UP_ABOVE {
             waiting.retain(|_, entry| !entry.rounds.is_over(now));
         }
@@ -88,7 +91,7 @@ impl PendingRequest {
     }
 
     fn release(&self, how: Release) -> LoopDecision {
-        let mut waiting = lock();
+        let mut waiting = WAITING.lock();
         let entry = waiting.get_mut(&self.0);
         entry.map_or(LoopDecision::Send, |entry| {
             entry.rounds.release(how, Instant::now())
@@ -98,7 +101,7 @@ impl PendingRequest {
 
 impl Drop for PendingRequest {
     fn drop(&mut self) {
-        let mut waiting = lock();
+        let mut waiting = WAITING.lock();
         if let Some(entry) = waiting.get_mut(&self.0) {
             entry.rounds.depart();
             if entry.rounds.is_over(Instant::now()) {
@@ -117,8 +120,4 @@ impl Drop for HeldRequest<'_> {
             waiting.release(Release::Moved);
         }
     }
-}
-
-fn lock() -> MutexGuard<'static, HashMap<HopAndTarget, TargetEntry>> {
-    WAITING.lock().unwrap_or_else(PoisonError::into_inner)
 }

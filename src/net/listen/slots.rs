@@ -10,7 +10,7 @@ mod slot;
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,7 +22,7 @@ use tokio::{
 use eviction::EvictionReport;
 pub(crate) use slot::Slot;
 
-use crate::{io::TcpMonitor, model::access::SocketOwner};
+use crate::{io::TcpMonitor, model::access::SocketOwner, sync::Mutex};
 
 /// Connections whose first request has not been read that are accepted in any case: enough for `gitferry status` and a status page beside
 /// other clients.
@@ -152,7 +152,7 @@ impl Slots {
         loop {
             let changed = self.0.changed.notified();
             {
-                let mut table = self.0.lock();
+                let mut table = self.0.table.lock();
                 if table.unread < self.0.limits.unread {
                     return;
                 }
@@ -176,7 +176,7 @@ impl Slots {
                 SlotHolder::Address(client.ip())
             }
         };
-        let mut table = self.0.lock();
+        let mut table = self.0.table.lock();
         table.next += 1;
         let id = table.next;
         let connection = Connection {
@@ -199,10 +199,6 @@ impl Slots {
 }
 
 impl SharedSlots {
-    fn lock(&self) -> MutexGuard<'_, SlotTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// True where `holder` may have one more: a slot is free, the reserve stays, and no holder with fewer slots waits.
     fn permits(&self, table: &SlotTable, holder: SlotHolder) -> bool {
         let own = table.held(holder);

@@ -68,7 +68,7 @@ impl History {
     }
 
     fn take(&self, content: HistoryFile) -> u64 {
-        let mut kept = self.lock();
+        let mut kept = self.0.lock();
         let newer = std::mem::take(&mut kept.finished);
         let last = content.last_number();
         let mut all: Vec<_> = content.transfers.into_iter().chain(newer).collect();
@@ -83,7 +83,7 @@ impl History {
     /// Writes the file of `directory` if anything has changed. Fails where the directory cannot be written.
     pub(crate) fn save(&self, directory: &Path) -> io::Result<()> {
         let (content, revision) = {
-            let kept = self.lock();
+            let kept = self.0.lock();
             if kept.revision == kept.saved {
                 return Ok(());
             }
@@ -102,7 +102,7 @@ impl History {
         }
         file.as_file().sync_data()?;
         file.persist(directory.join(FILE))?;
-        self.lock().saved = revision;
+        self.0.lock().saved = revision;
         Ok(())
     }
 }

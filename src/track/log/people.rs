@@ -5,12 +5,7 @@
 mod sentence;
 mod width;
 
-use std::{
-    collections::VecDeque,
-    fmt::Write as _,
-    io,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::VecDeque, fmt::Write as _, io};
 
 use time::{OffsetDateTime, UtcOffset};
 use tracing::Level;
@@ -23,6 +18,7 @@ use crate::{
         size,
     },
     rt,
+    sync::Mutex,
 };
 
 /// The widest line.
@@ -182,7 +178,7 @@ impl People {
 
     /// True for an advice that was not shown recently.
     fn is_new(&self, advice: &str) -> bool {
-        let mut advised = self.advised.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut advised = self.advised.lock();
         if advised.iter().any(|known| known == advice) {
             return false;
         }

@@ -11,12 +11,14 @@ use std::{
     fs::File,
     io::{self, Write},
     os::fd::AsFd as _,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, PoisonError},
     thread,
     time::Duration,
 };
 
 use tokio::time::Instant;
+
+use crate::sync::Mutex;
 
 /// The number of bytes that may wait for the reader: some minutes of an ordinary log.
 const ROOM: usize = 4 << 20;
@@ -92,7 +94,7 @@ impl Writer {
 
     /// Queues a line, or drops it where the queue is full; never waits for the reader.
     pub(super) fn write(&self, line: String) {
-        let mut queue = self.0.lock();
+        let mut queue = self.0.queue.lock();
         if queue.bytes + line.len() > ROOM {
             queue.dropped += 1;
             queue.lost += 1;
@@ -114,18 +116,18 @@ impl Writer {
 
     /// The number of lines that were dropped since the start.
     pub(super) fn lost(&self) -> u64 {
-        self.0.lock().lost
+        self.0.queue.lock().lost
     }
 
     /// The number of lines that were queued since the start.
     pub(super) fn queued(&self) -> u64 {
-        self.0.lock().queued
+        self.0.queue.lock().queued
     }
 
     /// Waits until everything is written, for `patience` at most.
     pub(super) fn flush(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
-        let mut queue = self.0.lock();
+        let mut queue = self.0.queue.lock();
         queue.flushing = true;
         self.0.filled.notify_one();
         while queue.bytes > 0 {
@@ -161,13 +163,13 @@ impl WriterQueue {
             // A closed stderr is no reason to stop: nothing reads the log then.
             let _ = write_all(&mut output, &chunk);
             wrote = Some(Instant::now());
-            self.lock().bytes -= chunk.len();
+            self.queue.lock().bytes -= chunk.len();
         }
     }
 
     /// Waits for the next lines; `wrote` is the time of the last write.
     fn next(&self, wrote: Option<Instant>) -> Vec<u8> {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         loop {
             if queue.chunks.is_empty() && queue.dropped > 0 {
                 let notice = (self.notice)(std::mem::take(&mut queue.dropped));
@@ -192,10 +194,6 @@ impl WriterQueue {
                 waited.unwrap_or_else(PoisonError::into_inner).0
             };
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

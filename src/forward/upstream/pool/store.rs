@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -12,7 +12,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{ConnectionInfo, Key, MAX_SPARES, READY_TIMEOUT, RECENT, SPARE_LIFETIME, Sender};
-use crate::{config, model::recent_peak::RecentPeak, rt::io_thread_number};
+use crate::{config, model::recent_peak::RecentPeak, rt::io_thread_number, sync::Mutex};
 
 pub(super) struct PoolState {
     pub(super) limits: config::PoolConfig,
@@ -54,13 +54,9 @@ pub(super) struct Idle {
 }
 
 impl PoolState {
-    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, PoolEntries> {
-        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn put(&self, key: &Arc<Key>, idle: Idle) {
         let now = idle.since;
-        let mut origins = self.lock();
+        let mut origins = self.origins.lock();
         if self.limits.idle_per_origin == 0 || self.closed.load(Ordering::Relaxed) {
             return;
         }
@@ -75,7 +71,7 @@ impl PoolState {
     /// The most recently used connection that is not idle too long; it counts as in use from here on. An HTTP/2 connection carries many
     /// requests, so it also stays in the pool.
     pub(super) fn pop(&self, key: &Key, now: Instant) -> Option<Idle> {
-        let mut origins = self.lock();
+        let mut origins = self.origins.lock();
         let PoolEntry { idle: list, load } = origins.get_mut(key)?;
         while !list.is_empty() {
             // Unused ones are reserved for requests that need them.
@@ -99,14 +95,14 @@ impl PoolState {
     }
 
     pub(super) fn pop_spare(&self, key: &Key, now: Instant) -> Option<Idle> {
-        let mut origins = self.lock();
+        let mut origins = self.origins.lock();
         let origin = origins.get_mut(key)?;
         let at = origin.spare(now)?;
         Some(origin.idle.remove(at))
     }
 
     pub(super) fn pop_recent(&self, key: &Key, now: Instant) -> Option<Idle> {
-        let mut origins = self.lock();
+        let mut origins = self.origins.lock();
         let list = &mut origins.get_mut(key)?.idle;
         let is_recent = |idle: &Idle| {
             // tinyproxy closes after each response to a request in absolute form, and announces it nowhere.
@@ -118,15 +114,15 @@ impl PoolState {
     }
 
     pub(super) fn is_idle_since(&self, key: &Key, info: &Arc<ConnectionInfo>, at: Instant) -> bool {
-        let origins = self.lock();
+        let origins = self.origins.lock();
         let mut idle = origins.get(key).into_iter().flat_map(|origin| &origin.idle);
         idle.any(|idle| Arc::ptr_eq(&idle.info, info) && idle.since <= at)
     }
 
     /// Records that a spare is being opened for `key`; false where it must not be opened.
     pub(super) fn begin_spare(&self, key: &Arc<Key>, now: Instant) -> bool {
-        let mut opening = self.lock_pending();
-        let origins = self.lock();
+        let mut opening = self.opening.lock();
+        let origins = self.origins.lock();
         let kept = origins
             .values()
             .filter(|origin| origin.spare(now).is_some());
@@ -147,7 +143,7 @@ impl PoolState {
     }
 
     pub(super) fn end_spare(&self, key: &Arc<Key>) {
-        let mut opening = self.lock_pending();
+        let mut opening = self.opening.lock();
         let Some(at) = opening.iter().position(|begun| begun.key == *key) else {
             return;
         };
@@ -158,7 +154,7 @@ impl PoolState {
 
     /// Notifies of the end of the spare being opened for `key`, where no other request waits for it.
     pub(super) fn join_spare(&self, key: &Arc<Key>) -> Option<Arc<Notify>> {
-        let mut opening = self.lock_pending();
+        let mut opening = self.opening.lock();
         let begun = opening.iter_mut().find(|begun| begun.key == *key)?;
         if begun.joined.is_some() {
             return None;
@@ -168,23 +164,19 @@ impl PoolState {
         Some(end)
     }
 
-    fn lock_pending(&self) -> std::sync::MutexGuard<'_, Vec<PendingSpare>> {
-        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn is_fresh(&self, idle: &Idle, now: Instant) -> bool {
         !idle.sender.is_closed() && idle.age(now) <= self.limits.idle_timeout
     }
 
     /// Removes a connection that is unusable although it is not closed yet.
     pub(super) fn remove(&self, key: &Key, info: &Arc<ConnectionInfo>) {
-        if let Some(origin) = self.lock().get_mut(key) {
+        if let Some(origin) = self.origins.lock().get_mut(key) {
             origin.idle.retain(|idle| !Arc::ptr_eq(&idle.info, info));
         }
     }
 
     pub(super) fn sweep(&self, now: Instant) {
-        self.lock().retain(|_, origin| {
+        self.origins.lock().retain(|_, origin| {
             origin
                 .idle
                 .iter_mut()

@@ -17,7 +17,7 @@ pub(crate) struct Slot {
 impl Slot {
     /// Releases the slot while the connection stays open: event streams are counted elsewhere.
     pub(crate) fn release(&self) {
-        self.slots.0.lock().remove(self.id);
+        self.slots.0.table.lock().remove(self.id);
         self.slots.0.changed.notify_waiters();
     }
 
@@ -34,7 +34,7 @@ impl Slot {
                 return Ok(());
             }
             let _ = timeout(EVICTION_INTERVAL, changed).await;
-            let mut table = inner.lock();
+            let mut table = inner.table.lock();
             let wanted = table.waiting.values().sum();
             table.evict(SlotPhase::Holding, MIN_IDLE, wanted);
         }
@@ -42,7 +42,7 @@ impl Slot {
 
     /// Marks a request as being answered as long as the guard lives: a client that waits for its answer is not idle.
     pub(crate) fn mark_busy(&self) -> BusyGuard<'_> {
-        if let Some(connection) = self.slots.0.lock().connections.get_mut(&self.id) {
+        if let Some(connection) = self.slots.0.table.lock().connections.get_mut(&self.id) {
             connection.requests += 1;
         }
         BusyGuard(self)
@@ -50,7 +50,7 @@ impl Slot {
 
     /// True where the connection has its slot; false where it now waits.
     fn begin(&self) -> Result<bool, SlotsFull> {
-        let mut table = self.slots.0.lock();
+        let mut table = self.slots.0.table.lock();
         let Some((phase, holder)) = table
             .connections
             .get(&self.id)
@@ -112,7 +112,7 @@ impl SlotWaiter<'_> {
     /// True where the slot is available now.
     fn try_take(&self) -> bool {
         let inner = &self.0.slots.0;
-        let mut table = inner.lock();
+        let mut table = inner.table.lock();
         match table
             .connections
             .get(&self.0.id)
@@ -130,7 +130,7 @@ impl SlotWaiter<'_> {
 
 impl Drop for SlotWaiter<'_> {
     fn drop(&mut self) {
-        let mut table = self.0.slots.0.lock();
+        let mut table = self.0.slots.0.table.lock();
         if let Some(holder) = table.connections.get(&self.0.id).map(|one| one.holder) {
             decrement(&mut table.waiting, holder);
         }
@@ -143,7 +143,7 @@ pub(crate) struct BusyGuard<'p>(&'p Slot);
 
 impl Drop for BusyGuard<'_> {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.slots.0.lock().connections.get_mut(&self.0.id) {
+        if let Some(connection) = self.0.slots.0.table.lock().connections.get_mut(&self.0.id) {
             connection.requests = connection.requests.saturating_sub(1);
             if connection.phase != SlotPhase::Unread {
                 connection.idle_since = Instant::now();

@@ -156,7 +156,7 @@ async fn connections_that_only_request_pages_are_closed_too() {
             .for_each(|client| drop(client.slot.mark_busy()));
         let _ = timeout(EVICTION_INTERVAL, slots.wait_for_room()).await;
     }
-    let table = slots.0.lock();
+    let table = slots.0.table.lock();
     let closed = table.connections.values().filter(|one| one.closing);
     assert_eq!(closed.count(), MIN_UNREAD / 2);
 }
@@ -175,7 +175,7 @@ async fn a_connection_with_an_incomplete_head_is_closed_as_idle() {
         }
         let _ = timeout(EVICTION_INTERVAL, slots.wait_for_room()).await;
     }
-    let table = slots.0.lock();
+    let table = slots.0.table.lock();
     let closed = table.connections.values().filter(|one| one.closing);
     assert_eq!(closed.count(), MIN_UNREAD / 2);
 }
