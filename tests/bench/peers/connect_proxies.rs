@@ -1,8 +1,8 @@
 //! squid, tinyproxy and Privoxy from Debian: what users take who only need CONNECT. They take part in `new tunnels` alone.
 //!
-//! Each runs on its defaults, listens on loopback and logs each tunnel to a file, as gitferry does: squid and Privoxy with one line, tinyproxy
-//! with three. The CONNECT names the
-//! origin by its address: gitferry reads the address of its target from its config, so nobody looks up a name.
+//! Each runs on its defaults, listens on loopback and logs each tunnel to a file, as gitferry does: squid and Privoxy with one line,
+//! tinyproxy with three. The CONNECT names the origin by its address: gitferry reads the address of its target from its config, so nobody
+//! looks up a name.
 
 use std::{
     fs,
