@@ -1,6 +1,10 @@
 //! Formats numbers and addresses for a log line. Every transfer writes a dozen of them, and std's formatter is several times slower.
 
-use std::{fmt::Write as _, net::SocketAddr};
+use std::{
+    fmt::{self, Write},
+    net::SocketAddr,
+    ops::Deref,
+};
 
 /// The number in decimal.
 pub(super) fn number(text: &mut String, mut number: u64) {
@@ -24,26 +28,69 @@ pub(super) fn digit(number: u64) -> u8 {
     b'0' + u8::try_from(number % 10).unwrap_or_default()
 }
 
-/// An address with its port.
-pub(super) fn address(address: SocketAddr) -> String {
-    // The longest IPv4 address with its port.
-    let mut text = String::with_capacity("255.255.255.255:65535".len());
-    match address {
-        SocketAddr::V4(address) => {
-            for (at, octet) in address.ip().octets().into_iter().enumerate() {
-                if at > 0 {
-                    text.push('.');
+/// An address with its port, as text on the stack.
+pub(super) struct AddressText {
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+/// The bytes of the longest address: `[`, an IPv6 address with an IPv4 address in it, `%`, a scope, `]:` and a port.
+const LONGEST: usize = 64;
+
+impl AddressText {
+    pub(super) fn new(address: SocketAddr) -> Self {
+        let mut text = Self {
+            bytes: [0; LONGEST],
+            length: 0,
+        };
+        match address {
+            SocketAddr::V4(address) => {
+                for (at, octet) in address.ip().octets().into_iter().enumerate() {
+                    if at > 0 {
+                        text.push(b'.');
+                    }
+                    text.number(octet.into());
                 }
-                number(&mut text, octet.into());
+                text.push(b':');
+                text.number(address.port());
             }
-            text.push(':');
-            number(&mut text, address.port().into());
+            SocketAddr::V6(address) => {
+                let _ = write!(text, "{address}");
+            }
         }
-        SocketAddr::V6(address) => {
-            let _ = write!(text, "{address}");
+        text
+    }
+
+    fn number(&mut self, number: u16) {
+        for power in [10_000, 1_000, 100, 10, 1] {
+            if number >= power || power == 1 {
+                self.push(digit((number / power).into()));
+            }
         }
     }
-    text
+
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.length) {
+            *place = byte;
+            self.length += 1;
+        }
+    }
+}
+
+impl Write for AddressText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.bytes().for_each(|byte| self.push(byte));
+        Ok(())
+    }
+}
+
+impl Deref for AddressText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        let bytes = self.bytes.get(..self.length).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -62,9 +109,12 @@ mod tests {
             "0.0.0.0:0",
             "255.255.255.255:65535",
             "[::1]:443",
+            "10.0.200.103:10050",
             "[fe80::1%2]:9",
+            "[::ffff:255.255.255.255]:65535",
+            "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%4294967295]:65535",
         ] {
-            assert_eq!(address(shown.parse().unwrap()), shown);
+            assert_eq!(&*AddressText::new(shown.parse().unwrap()), shown);
         }
     }
 }

@@ -8,7 +8,7 @@
 
 mod exposition;
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::MutexGuard};
 
 use crate::{model::named::named, sync::Mutex};
 pub use exposition::Exposition;
@@ -167,52 +167,17 @@ impl Gauge {
 impl Metrics {
     /// Counts one.
     pub(crate) fn count(&self, metric: &'static Metric, labels: &[&str]) {
-        self.add(metric, labels, 1);
+        self.lock().count(metric, labels);
     }
 
     /// Counts `more`.
     pub(crate) fn add(&self, metric: &'static Metric, labels: &[&str], more: u64) {
-        self.update(metric, labels, |value| match value {
-            SeriesValue::Count(count) => *count = count.saturating_add(more),
-            SeriesValue::Histogram(_) => {}
-        });
+        self.lock().add(metric, labels, more);
     }
 
-    /// Adds an observation to a histogram.
-    pub(crate) fn observe_ms(&self, metric: &'static Metric, labels: &[&str], ms: u64) {
-        let seconds = ms as f64 / 1000.0;
-        self.update(metric, labels, |value| match value {
-            SeriesValue::Count(_) => {}
-            SeriesValue::Histogram(histogram) => {
-                let at = BUCKETS.iter().position(|bound| seconds <= *bound);
-                if let Some(bucket) = histogram.buckets.get_mut(at.unwrap_or(BUCKETS.len())) {
-                    *bucket += 1;
-                }
-                histogram.sum += seconds;
-            }
-        });
-    }
-
-    fn update(
-        &self,
-        metric: &'static Metric,
-        labels: &[&str],
-        change: impl FnOnce(&mut SeriesValue),
-    ) {
-        let Some(at) = METRICS
-            .iter()
-            .position(|known| std::ptr::eq(*known, metric))
-        else {
-            return;
-        };
-        let mut families = self.0.lock();
-        if families.len() <= at {
-            families.resize_with(METRICS.len(), Series::default);
-        }
-        let series = families.get_mut(at);
-        if let Some(value) = series.and_then(|series| series.value(labels, metric.kind)) {
-            change(value);
-        }
+    /// For several counts under one lock.
+    pub(crate) fn lock(&self) -> LockedMetrics<'_> {
+        LockedMetrics(self.0.lock())
     }
 
     /// The counts as text.
@@ -223,7 +188,7 @@ impl Metrics {
 
     /// All metrics, with `readings`.
     pub(crate) fn render(&self, exposition: Exposition, readings: &[Gauge]) -> String {
-        let families = self.0.lock();
+        let families = self.lock().0;
         let mut text = String::new();
         for (at, metric) in METRICS.iter().enumerate() {
             metric.head(&mut text, exposition);
@@ -246,6 +211,61 @@ impl Metrics {
     }
 }
 
+/// The counts while no other thread changes them.
+pub(crate) struct LockedMetrics<'a>(MutexGuard<'a, Families>);
+
+impl LockedMetrics<'_> {
+    /// Counts one.
+    pub(crate) fn count(&mut self, metric: &'static Metric, labels: &[&str]) {
+        self.add(metric, labels, 1);
+    }
+
+    /// Counts `more`.
+    pub(crate) fn add(&mut self, metric: &'static Metric, labels: &[&str], more: u64) {
+        self.update(metric, labels, |value| match value {
+            SeriesValue::Count(count) => *count = count.saturating_add(more),
+            SeriesValue::Histogram(_) => {}
+        });
+    }
+
+    /// Adds an observation to a histogram.
+    pub(crate) fn observe_ms(&mut self, metric: &'static Metric, labels: &[&str], ms: u64) {
+        let seconds = ms as f64 / 1000.0;
+        self.update(metric, labels, |value| match value {
+            SeriesValue::Count(_) => {}
+            SeriesValue::Histogram(histogram) => {
+                let at = BUCKETS.iter().position(|bound| seconds <= *bound);
+                if let Some(bucket) = histogram.buckets.get_mut(at.unwrap_or(BUCKETS.len())) {
+                    *bucket += 1;
+                }
+                histogram.sum += seconds;
+            }
+        });
+    }
+
+    fn update(
+        &mut self,
+        metric: &'static Metric,
+        labels: &[&str],
+        change: impl FnOnce(&mut SeriesValue),
+    ) {
+        let Some(at) = METRICS
+            .iter()
+            .position(|known| std::ptr::eq(*known, metric))
+        else {
+            return;
+        };
+        let families = &mut self.0;
+        if families.len() <= at {
+            families.resize_with(METRICS.len(), Series::default);
+        }
+        let series = families.get_mut(at);
+        if let Some(value) = series.and_then(|series| series.value(labels, metric.kind)) {
+            change(value);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,7 +275,8 @@ mod tests {
         metrics.count(&FAULTS, &["main", "hop/greeting/\"odd\"\n"]);
         metrics.add(&BODY_BYTES, &["main", "up"], 12);
         for ms in [3, 40, 40, 700_000] {
-            metrics.observe_ms(&STAGE_SECONDS, &["main", "connecting"], ms);
+            let mut locked = metrics.lock();
+            locked.observe_ms(&STAGE_SECONDS, &["main", "connecting"], ms);
         }
         metrics
     }

@@ -169,6 +169,10 @@ impl Timeline {
             upstream: Some(upstream),
             ..Attempt::default()
         };
+        if self.attempts.is_empty() {
+            // Most transfers have one attempt, and 1,000 are kept: a vector begins with room for four, 672 bytes.
+            self.attempts.reserve_exact(1);
+        }
         push(&mut self.attempts, attempt, ATTEMPTS);
     }
 
@@ -272,6 +276,13 @@ mod tests {
         assert_eq!(timeline.stages.len(), STEPS);
         assert_eq!(timeline.attempts[0].attempt, 1);
         assert_eq!(timeline.stages[STEPS - 1].attempt, 1000);
+    }
+
+    #[test]
+    fn a_transfer_with_one_attempt_holds_memory_for_one() {
+        let mut timeline = Timeline::begun();
+        timeline.begin_attempt("direct".into(), 1, 0);
+        assert_eq!(timeline.attempts.capacity(), 1);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use crate::model::fields::documented;
 use crate::{
     model::{Stage, refusals::ObservedResponse},
     track::{
-        Front, digits,
+        Front,
+        digits::{self, AddressText},
         metrics::{self, Metrics},
     },
 };
@@ -55,6 +56,7 @@ impl LogEvent for TransferEnded {
     fn emit(&self, metrics: &Metrics) {
         let route = &self.subject.route;
         self.measure(metrics, route);
+        let peer = self.peer.map(AddressText::new);
         let mut stages = String::with_capacity(64);
         for (stage, ms) in self.stages.iter().filter(|(_, ms)| *ms > 0) {
             if !stages.is_empty() {
@@ -69,10 +71,10 @@ impl LogEvent for TransferEnded {
             &self.subject,
             "transfer ended",
             front = self.front.as_str(),
-            client = digits::address(self.client),
+            client = &*AddressText::new(self.client),
             method = &*self.method,
             path = &*self.path,
-            peer = self.peer.map(digits::address),
+            peer = peer.as_deref(),
             attempts = self.attempts,
             reused = self.reused,
             status = self.status,
@@ -102,6 +104,7 @@ impl TransferEnded {
     }
 
     fn measure(&self, metrics: &Metrics, route: &str) {
+        let mut metrics = metrics.lock();
         metrics.count(
             &metrics::TRANSFERS,
             &[self.front.as_str(), route, &self.result],
