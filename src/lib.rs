@@ -12,7 +12,7 @@
 //!
 //! A module imports only from modules to its left; `tests/it/layers.rs` reads the source and checks it:
 //!
-//! `rt, model → config → io → track → tls → net → mirror → forward → admin, doctor → front → service → cli`
+//! `sync → rt, model → config → io → track → tls → net → mirror → forward → admin, doctor → front → service → cli`
 //!
 //! # Walk A: CONNECT to a terminated host
 //!

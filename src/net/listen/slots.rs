@@ -27,17 +27,20 @@ use crate::{io::TcpMonitor, model::access::SocketOwner, sync::Mutex};
 /// Connections whose first request has not been read that are accepted in any case: enough for `gitferry status` and a status page beside
 /// other clients.
 pub(crate) const MIN_UNREAD: usize = 16;
-/// The most such connections, as many as the kernel queues: a flood of silent connections delays a client by [`MIN_AGE_UNREAD`], not by the
+/// The most such connections, as many as the kernel queues: a flood of silent connections delays a client by [`MAX_AGE_UNREAD`], not by the
 /// whole queue.
 pub(crate) const MAX_UNREAD: usize = 1024;
 /// The most requests that wait for a slot.
 pub(crate) const MAX_WAITING: usize = 128;
-/// The most of one holder, so that others may wait too.
-const MAX_WAITING_OF_HOLDER: usize = MAX_WAITING / 2;
+/// The fewest, where the process may open few descriptors.
+const MIN_WAITING: usize = 8;
 /// How long a connection must be idle before it is closed for a waiting request.
 const MIN_IDLE: Duration = Duration::from_secs(10);
-/// The age at which a connection without a complete request is closed for one that waits to be accepted.
-const MIN_AGE_UNREAD: Duration = Duration::from_secs(2);
+/// The age at which a connection without a complete request is closed for one that waits to be accepted, where there may be [`MAX_UNREAD`] of
+/// them. Where there may be fewer, it is shorter, so that a flood passes as fast.
+const MAX_AGE_UNREAD: Duration = Duration::from_secs(2);
+/// The shortest such age: a client on this machine sends its request at once.
+const MIN_AGE_UNREAD: Duration = Duration::from_millis(100);
 /// How often a waiting client looks for connections to close.
 const EVICTION_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -48,6 +51,8 @@ pub(crate) struct SlotLimits {
     pub slots: usize,
     /// Connections whose first request has not been read.
     pub unread: usize,
+    /// Requests that wait for a slot.
+    pub waiting: usize,
 }
 
 impl SlotLimits {
@@ -57,19 +62,29 @@ impl SlotLimits {
         Self {
             slots: slots.max(1),
             unread: MIN_UNREAD,
+            waiting: MAX_WAITING,
         }
     }
 
     /// The limits for `asked` slots with this many free descriptors. A slot takes two, one for the client and one for its upstream. Half of
     /// the rest is for connections without a request; idle connections to origins need the other half.
     pub(crate) fn within(asked: usize, descriptors: usize) -> Self {
-        let for_slots = descriptors.saturating_sub(MIN_UNREAD + MAX_WAITING) / 2;
+        let waiting = (descriptors / 4).clamp(MIN_WAITING, MAX_WAITING);
+        let least_unread = (descriptors / 16).clamp(MIN_UNREAD, MAX_UNREAD);
+        let for_slots = descriptors.saturating_sub(least_unread + waiting) / 2;
         let slots = for_slots.clamp(1, asked.max(1));
-        let rest = descriptors.saturating_sub(MAX_WAITING + 2 * slots);
+        let rest = descriptors.saturating_sub(waiting + 2 * slots);
         Self {
             slots,
-            unread: (rest / 2).clamp(MIN_UNREAD, MAX_UNREAD),
+            unread: (rest / 2).clamp(least_unread, MAX_UNREAD),
+            waiting,
         }
+    }
+
+    /// The age at which a connection without a complete request may be closed for one that waits to be accepted.
+    fn unread_age(self) -> Duration {
+        let share = MAX_AGE_UNREAD.mul_f64(self.unread as f64 / MAX_UNREAD as f64);
+        share.clamp(MIN_AGE_UNREAD, MAX_AGE_UNREAD)
     }
 }
 
@@ -149,17 +164,18 @@ impl Slots {
 
     /// Waits until another connection may be accepted. May be dropped at any time.
     pub(crate) async fn wait_for_room(&self) {
+        let (limit, age) = (self.0.limits.unread, self.0.limits.unread_age());
         loop {
             let changed = self.0.changed.notified();
             {
                 let mut table = self.0.table.lock();
-                if table.unread < self.0.limits.unread {
+                if table.unread < limit {
                     return;
                 }
                 // Half of them: the next ones in the queue are accepted without a wait.
-                table.evict(SlotPhase::Unread, MIN_AGE_UNREAD, self.0.limits.unread / 2);
+                table.evict(SlotPhase::Unread, age, limit / 2);
             }
-            let _ = timeout(EVICTION_INTERVAL, changed).await;
+            let _ = timeout(EVICTION_INTERVAL.min(age), changed).await;
         }
     }
 

@@ -22,11 +22,13 @@ pub(super) struct EvictionReport {
 
 impl SlotTable {
     /// Closes up to `wanted` connections in `phase` that are idle for at least `hold`: those of the largest holder first, the longest idle
-    /// first. Looks at most once an interval, however many clients wait.
+    /// first. Looks at most once in [`EVICTION_INTERVAL`], or in `hold` where that is shorter, however many clients wait.
     pub(super) fn evict(&mut self, phase: SlotPhase, hold: Duration, wanted: usize) {
         let now = Instant::now();
         let last = self.evictions.last.get(&phase);
-        if last.is_some_and(|last| now.saturating_duration_since(*last) < EVICTION_INTERVAL) {
+        if last
+            .is_some_and(|last| now.saturating_duration_since(*last) < EVICTION_INTERVAL.min(hold))
+        {
             return;
         }
         self.evictions.last.insert(phase, now);

@@ -3,8 +3,8 @@
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Connection, EVICTION_INTERVAL, MAX_WAITING, MAX_WAITING_OF_HOLDER, MIN_IDLE, SlotHolder,
-    SlotPhase, SlotTable, Slots, SlotsFull, decrement,
+    Connection, EVICTION_INTERVAL, MIN_IDLE, SlotHolder, SlotPhase, SlotTable, Slots, SlotsFull,
+    decrement,
 };
 
 /// A connection's slot, or its claim to one; released when dropped.
@@ -68,7 +68,9 @@ impl Slot {
         table.report_full();
         let all: usize = table.waiting.values().sum();
         let own = table.waiting.get(&holder).copied().unwrap_or(0);
-        if own >= MAX_WAITING_OF_HOLDER || all >= MAX_WAITING {
+        let limit = self.slots.0.limits.waiting;
+        // Half of them for one holder, so that others may wait too.
+        if own >= limit / 2 || all >= limit {
             return Err(SlotsFull);
         }
         table.waiting.insert(holder, own + 1);
