@@ -265,6 +265,37 @@ async fn an_origin_that_closes_before_it_reads_the_last_close_notify_is_no_fault
     );
 }
 
+/// Some servers set SO_LINGER to 0, or close while an end is unread.
+#[tokio::test]
+async fn an_origin_that_resets_after_its_close_notify_is_no_fault() {
+    let ends = async |last: Vec<u8>| {
+        let mut end = vec![0; last.len()];
+        let (address, served) = origin(async move |connections| {
+            let mut stream = connections.next().await;
+            stream.read_exact(&mut [0; 100]).await.unwrap();
+            stream.write_all(&record(ANSWER)).await.unwrap();
+            stream.read_exact(&mut [0; 1]).await.unwrap();
+            stream.write_all(&last).await.unwrap();
+            stream.read_exact(&mut [0; 1]).await.unwrap();
+            reset(stream);
+        })
+        .await;
+        let world = World::in_front_of("origin.test", address).await;
+        let mut client = has_its_answer(&world).await;
+        client.send(b"?").await;
+        client.0.read_exact(&mut end).await.unwrap();
+        // The origin resets only once the end has gone through.
+        client.send(b"!").await;
+        soon("the origin", served).await.unwrap();
+        assert_eq!(client.rest().await, b"");
+        drop(client);
+        world.next_end().await.result
+    };
+    assert_eq!(ends(record(GOODBYE)).await, "closed");
+    let content = [record(GOODBYE), record(GOODBYE + 1)].concat();
+    assert_eq!(ends(content).await, "origin/receiving-body/reset");
+}
+
 /// An idle tunnel costs the watchdog nothing, and is watched again from its first byte on.
 #[tokio::test]
 async fn an_idle_tunnel_is_left_alone_and_watched_again_when_bytes_move() {

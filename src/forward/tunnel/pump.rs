@@ -4,36 +4,28 @@
 //! keeps only what the other side did not accept: an idle tunnel holds no buffer, and a slow reader exerts back pressure after one scratch
 //! buffer.
 
+mod half_closed;
 mod turn;
 
 use std::{
     cell::RefCell,
-    future::{Future, poll_fn},
+    future::poll_fn,
     io,
     pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Sleep,
-};
+use half_closed::half_closed;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use turn::Turn;
 
-use crate::{
-    forward::tunnel::pump::turn::Turn,
-    model::{Fault, FaultKind, Leg, Stage, classify},
-};
+use crate::model::{Fault, FaultKind, Leg, Stage, classify};
 
 /// The read size where the other side accepts everything: measured over loopback, 256 KiB cost two thirds of the CPU time of 64 KiB.
 const MAX_READ: usize = 256 * 1024;
 /// The initial read size, also after the other side fell behind: the bytes read are what a slow reader makes gitferry keep.
 const MIN_READ: usize = 64 * 1024;
-/// How long one half may stay open alone without a byte.
-const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long one half may stay open after the other side closed its socket.
-const HUNG_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_READ]);
@@ -101,28 +93,6 @@ where
     .await
 }
 
-/// Ready when one half has been open alone for long enough without a byte.
-fn half_closed(
-    cx: &mut Context<'_>,
-    timer: &mut Option<Pin<Box<Sleep>>>,
-    moved: bool,
-    directions: [&Direction; 2],
-) -> Poll<()> {
-    let hung_up = directions
-        .iter()
-        .any(|direction| direction.write_error.is_some());
-    let limit = if hung_up {
-        HUNG_UP_TIMEOUT
-    } else {
-        HALF_CLOSED_TIMEOUT
-    };
-    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-    if moved {
-        timer.as_mut().reset(tokio::time::Instant::now() + limit);
-    }
-    timer.as_mut().poll(cx)
-}
-
 /// A failure of one side of a direction.
 enum PumpError {
     Read(io::Error),
@@ -184,7 +154,7 @@ impl Direction {
             }
         };
         if self.progress() != before {
-            other.turn = Turn::default();
+            other.turn.end();
         }
         polled
     }
@@ -287,8 +257,8 @@ impl Direction {
     /// Treats a reset as a normal end where the side that reset was done. `None` where this direction must be polled again.
     ///
     /// A TLS peer that is done sends close_notify, then closes its socket. Where the other side's close_notify is unread in that socket, or
-    /// arrives later, the peer's kernel resets the connection, with or without a FIN before (git with GnuTLS: half of its tunnels). The reset
-    /// is a failure where more than the end of TLS was on its way to the closed side.
+    /// arrives later, the peer's kernel resets the connection, with or without a FIN before (git with GnuTLS: half of its tunnels). Some
+    /// servers reset it themselves. It is a failure where more than the end of TLS was on its way to the closed side.
     fn resolve_reset(
         &mut self,
         polled: Poll<Result<(), PumpError>>,
@@ -299,7 +269,7 @@ impl Direction {
             // An origin that resets instead of answering has failed. A client that has received the origin's whole response has not.
             Poll::Ready(Err(PumpError::Read(error)))
                 if is_reset(&error)
-                    && (other.turn.is_tls_close() || (other.closed && reader == Leg::Client)) =>
+                    && (other.turn.is_tls_close() || self.is_complete(other, reader)) =>
             {
                 other.mark_hung_up(error);
                 self.ended = true;
@@ -317,6 +287,14 @@ impl Direction {
                 None
             }
             polled => Some(polled),
+        }
+    }
+
+    /// True where both sides have what they must get from this tunnel, although its `reader` reset the connection.
+    fn is_complete(&self, other: &Self, reader: Leg) -> bool {
+        match reader {
+            Leg::Client => other.closed,
+            Leg::Hop | Leg::Origin => self.turn.ends_tls && other.kept.is_empty(),
         }
     }
 

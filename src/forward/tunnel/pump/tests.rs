@@ -1,6 +1,6 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-use super::*;
+use super::{half_closed::HALF_CLOSED_TIMEOUT, *};
 
 #[tokio::test]
 async fn bytes_are_copied_both_ways_and_halves_close_separately() {

@@ -8,6 +8,8 @@ const MAX_CLOSE: usize = 128;
 pub(super) struct Turn {
     pub(super) bytes: usize,
     tls: bool,
+    /// The last bytes, of any turn, are a close_notify.
+    pub(super) ends_tls: bool,
 }
 
 impl Turn {
@@ -17,11 +19,39 @@ impl Turn {
             self.tls = matches!(bytes, [0x15 | 0x17, 3, ..]);
         }
         self.bytes = self.bytes.saturating_add(bytes.len());
+        self.ends_tls = CLOSE_NOTIFY.iter().any(|length| {
+            let last = bytes
+                .len()
+                .checked_sub(*length)
+                .and_then(|at| bytes.get(at..));
+            last.is_some_and(is_close_notify)
+        });
+    }
+
+    /// The other side sends.
+    pub(super) fn end(&mut self) {
+        (self.bytes, self.tls) = (0, false);
     }
 
     pub(super) fn is_tls_close(&self) -> bool {
         self.tls && self.bytes <= MAX_CLOSE
     }
+}
+
+/// The lengths of a close_notify record: in plaintext, of TLS 1.2 with ChaCha20, of TLS 1.3, of TLS 1.2 with GCM and with CBC.
+const CLOSE_NOTIFY: [usize; 6] = [7, 23, 24, 31, 53, 69];
+
+/// True for one record that can be a close_notify: an alert that is not a fatal one in plaintext, or two encrypted bytes of TLS 1.3.
+fn is_close_notify(record: &[u8]) -> bool {
+    let [kind, 3, _, 0, length, rest @ ..] = record else {
+        return false;
+    };
+    usize::from(*length) == rest.len()
+        && match kind {
+            0x15 => rest.len() > 2 || rest.first() == Some(&1),
+            0x17 => rest.len() == 19,
+            _ => false,
+        }
 }
 
 #[cfg(test)]
@@ -41,5 +71,25 @@ mod tests {
         assert!(!is_close(&[]));
         assert!(!is_close(&[&record(100), &record(100)]));
         assert!(!is_close(&[b"HTTP/1.1 400 Bad Request\r\n\r\n"]));
+    }
+
+    #[test]
+    fn a_close_notify_at_the_end_is_recognised_and_other_records_are_not() {
+        let ends = |parts: &[&[u8]]| {
+            let mut turn = Turn::default();
+            parts.iter().for_each(|part| turn.add(part));
+            turn.end();
+            turn.ends_tls
+        };
+        let record =
+            |kind: u8, length: u8| [&[kind, 3, 3, 0, length][..], &vec![9; length.into()]].concat();
+        let data = record(0x17, 200);
+        assert!(ends(&[&data, &record(0x17, 19)]));
+        assert!(ends(&[&[data.clone(), record(0x15, 26)].concat()]));
+        assert!(ends(&[&[0x15, 3, 3, 0, 2, 1, 0]]));
+        assert!(!ends(&[&[0x15, 3, 3, 0, 2, 2, 48]]), "a fatal alert");
+        assert!(!ends(&[&record(0x17, 19), &data]));
+        assert!(!ends(&[&record(0x17, 26)]));
+        assert!(!ends(&[b"+OK"]));
     }
 }
