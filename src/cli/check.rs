@@ -67,7 +67,9 @@ fn show(args: &CheckArgs, config: &Config) -> Result<(), Failure> {
         Running::NoDaemon(address) => (own, format!("this shell; no daemon answers at {address}")),
     };
     let control = congestion::in_force(config.dial.congestion).unwrap_or_else(|error| {
-        format!("the system default; the configured one cannot be set: {error}")
+        let configured = config.dial.congestion.name().unwrap_or_default();
+        let reason = congestion::refusal(&error);
+        format!("the system default; `{configured}` cannot be set: {reason}")
     });
     if args.json {
         let mut json = serde_json::to_value(&table)

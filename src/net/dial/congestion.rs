@@ -30,7 +30,7 @@ pub(super) fn apply(socket: TcpStream, congestion: Congestion, peer: SocketAddr)
         Err(error) => {
             static LOGGED: AtomicBool = AtomicBool::new(false);
             if !LOGGED.swap(true, Ordering::Relaxed) {
-                event::congestion_not_set(name, &error);
+                event::congestion_not_set(name, &refusal(&error));
             }
             Tcp::new(socket)
         }
@@ -50,6 +50,17 @@ pub(crate) fn in_force(congestion: Congestion) -> io::Result<String> {
         }
     }
     Ok(crate::io::congestion(&socket).unwrap_or_else(|| "unknown".into()))
+}
+
+/// Why the kernel refuses an algorithm. Its own words, such as "No such file or directory", name no file of the user.
+pub(crate) fn refusal(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "the kernel does not offer it".into(),
+        io::ErrorKind::PermissionDenied => {
+            "only root may set it: it is not in net.ipv4.tcp_allowed_congestion_control".into()
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// A connection with at least this many segments that retransmitted at least every 200th counts as lossy.
@@ -113,7 +124,7 @@ mod tests {
     fn the_algorithm_in_force_is_tested_on_a_socket() {
         assert_eq!(in_force("reno".parse().unwrap()).unwrap(), "reno");
         let error = in_force("no_such_control".parse().unwrap()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert_eq!(refusal(&error), "the kernel does not offer it");
         assert!(["bbr", "cubic", "reno"].contains(&&*in_force(Congestion::Auto).unwrap()));
     }
 }

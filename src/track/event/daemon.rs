@@ -22,10 +22,10 @@ pub(crate) fn too_few_descriptors(limit: usize, clients: usize, asked: usize) {
 }
 
 /// The configured congestion control is unavailable; the system's default remains in use.
-pub(crate) fn congestion_not_set(name: &str, error: &std::io::Error) {
+pub(crate) fn congestion_not_set(name: &str, error: &str) {
     warn!(
         name,
-        %error,
+        error,
         advice = "load its module as root (`modprobe tcp_NAME`), add it to net.ipv4.tcp_allowed_congestion_control, or set `congestion = \"system\"` in `[dial]`",
         "cannot set the congestion control, the system's remains in use"
     );
