@@ -5,8 +5,9 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
     time::{sleep, timeout},
 };
 
@@ -63,20 +64,42 @@ pub(super) async fn connect(
 }
 
 async fn connect_socket(address: SocketAddr, max_segment: Option<u32>) -> io::Result<TcpStream> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4(),
-        SocketAddr::V6(_) => TcpSocket::new_v6(),
-    }?;
-    tune(&socket2::SockRef::from(&socket));
-    limit_unsent(&socket2::SockRef::from(&socket));
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_nonblocking(true)?;
+    tune(&SockRef::from(&socket));
+    limit_unsent(&SockRef::from(&socket));
     if let Some(size) = max_segment {
         // Set before the SYN, so that the peer does not send larger ones either (tcp(7), TCP_MAXSEG).
-        socket2::SockRef::from(&socket).set_tcp_mss(size)?;
+        socket.set_tcp_mss(size)?;
     }
-    let stream = socket.connect(address).await?;
+    let stream = connected(socket, address).await?;
     // On loopback the kernel may choose the closed port itself as the source port, and the socket then connects to itself.
     if stream.local_addr()? == address {
         return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
+}
+
+/// Connects `socket`, which is non-blocking.
+///
+/// On loopback, where many hops are, the handshake is over when connect(2) returns `EINPROGRESS`. tokio's `TcpSocket` waits for an event
+/// all the same: a turn of the event loop, a wake-up and a timer.
+async fn connected(socket: Socket, address: SocketAddr) -> io::Result<TcpStream> {
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(nix::libc::EINPROGRESS) => return Err(error),
+        _ => {}
+    }
+    let stream = TcpStream::from_std(socket.into())?;
+    // getpeername(2) fails until the connection is established.
+    if stream.peer_addr().is_err() {
+        stream.writable().await?;
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
     }
     Ok(stream)
 }
@@ -85,7 +108,7 @@ async fn connect_socket(address: SocketAddr, max_segment: Option<u32>) -> io::Re
 const MAX_UNSENT: u32 = 256 * 1024;
 
 /// Otherwise the kernel accepts megabytes of an upload (tcp(7), TCP_NOTSENT_LOWAT), and the client is that far ahead of the path.
-fn limit_unsent(socket: &socket2::SockRef<'_>) {
+fn limit_unsent(socket: &SockRef<'_>) {
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT);
     #[cfg(not(target_os = "linux"))]
