@@ -180,9 +180,11 @@ impl Scenario {
         };
         let mut entrants = vec![entrant("direct", &bench.direct(self.terminated), None)];
         for peer in &bench.peers {
-            let replaying = bench.replaying.as_ref();
+            let mut replaying = bench.replaying.iter();
             let peer = match self.kind {
-                Kind::Replay if peer.name == "gitferry" => replaying.unwrap_or(peer),
+                Kind::Replay => replaying
+                    .find(|other| other.name == peer.name)
+                    .unwrap_or(peer),
                 _ => peer,
             };
             let terminated = peer.terminated.as_ref();

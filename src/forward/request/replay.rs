@@ -75,12 +75,14 @@ where
 {
     /// An upload of which nothing is received yet.
     pub(crate) fn new(client: B, budget: Arc<Budget>, transfer: TransferHandle) -> Self {
+        let total = client.size_hint();
+        let size = total.exact().unwrap_or(u64::MAX);
         Self(Arc::new(Mutex::new(UploadState {
-            total: client.size_hint(),
+            total,
             client,
             received: 0,
             ended: false,
-            replay_buffer: Some(ReplayBuffer::new(budget)),
+            replay_buffer: Some(ReplayBuffer::new(budget, size)),
             transfer,
         })))
     }

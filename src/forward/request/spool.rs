@@ -36,7 +36,10 @@ pub(crate) struct Budget {
 const MAX_QUEUED: usize = 2 << 20;
 /// The smallest batch per write: a write involves two threads, which costs more than copying fewer bytes.
 const MIN_BATCH: usize = 32 << 10;
-const MAX_BATCH: usize = 256 << 10;
+const MAX_BATCH: usize = 512 << 10;
+/// The share of the budget that a file takes at once, where that much is free: about as much as it has, within these bounds.
+const MIN_STEP: u64 = 64 << 10;
+const MAX_STEP: u64 = 4 << 20;
 
 /// Bytes in use, and their limit.
 #[derive(Debug, Default)]
@@ -86,6 +89,13 @@ impl Budget {
             .mode(0o700)
             .create(&directory)?;
         tempfile::tempfile_in(&directory)
+    }
+
+    /// Takes at least `size` bytes more for a file that has `reserved` and will have at most `total`. `None` where that much is not free.
+    fn take_spool(&self, size: u64, reserved: u64, total: u64) -> Option<u64> {
+        let ahead = reserved.clamp(MIN_STEP, MAX_STEP);
+        let step = size.max(ahead.min(total.saturating_sub(reserved)));
+        [step, size].into_iter().find(|size| self.spool.take(*size))
     }
 
     fn directory(&self) -> MutexGuard<'_, PathBuf> {

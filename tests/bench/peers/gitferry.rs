@@ -17,10 +17,7 @@ pub(super) fn start(site: &Site) -> Result<Peer> {
 
 /// Starts another build of it, `--before PATH`, to compare a change in one run.
 pub(super) fn start_before(site: &Site) -> Result<Peer> {
-    let program = before().ok_or("no build before")?;
-    let mut peer = start_with(site, &program, false)?;
-    peer.name = BEFORE;
-    Ok(peer)
+    start_other(site, false)
 }
 
 /// The program of `--before`.
@@ -32,6 +29,18 @@ pub(super) fn before() -> Option<String> {
 /// Starts one that keeps its uploads for a second attempt, as it does for LFS storage.
 pub(super) fn start_replaying(site: &Site) -> Result<Peer> {
     start_with(site, NOW, true)
+}
+
+/// The same of the other build.
+pub(super) fn start_before_replaying(site: &Site) -> Result<Peer> {
+    start_other(site, true)
+}
+
+fn start_other(site: &Site, replay: bool) -> Result<Peer> {
+    let program = before().ok_or("no build before")?;
+    let mut peer = start_with(site, &program, replay)?;
+    peer.name = BEFORE;
+    Ok(peer)
 }
 
 fn start_with(site: &Site, program: &str, replay: bool) -> Result<Peer> {

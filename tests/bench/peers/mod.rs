@@ -42,6 +42,12 @@ pub(crate) const PEERS: &[(&str, Start)] = &[
     (PRIVOXY, connect_proxies::privoxy),
 ];
 
+/// Those that keep their uploads for a second attempt.
+const REPLAYING: &[(&str, Start)] = &[
+    ("gitferry", gitferry::start_replaying),
+    (BEFORE, gitferry::start_before_replaying),
+];
+
 /// Another build of gitferry.
 const BEFORE: &str = "before";
 /// The one peer that no package of the system has.
@@ -60,8 +66,8 @@ pub(crate) struct Site {
 /// The origin, the load generator, and the peers that are compared.
 pub(crate) struct Bench {
     pub(crate) peers: Vec<Peer>,
-    /// gitferry once more, which keeps its uploads.
-    pub(crate) replaying: Option<Peer>,
+    /// Each build of gitferry once more, which keeps its uploads.
+    pub(crate) replaying: Vec<Peer>,
     load: Actor,
     pub(crate) site: Site,
     _origin: Actor,
@@ -95,15 +101,14 @@ impl Bench {
             BEFORE => gitferry::before().is_some(),
             _ => only.is_none_or(|only| only.contains(name)) && is_installed(name),
         };
-        let peers = PEERS
-            .iter()
-            .filter(|(name, _)| wanted(name))
-            .map(|(_, start)| start(&site))
-            .collect::<Result<_>>()?;
-        let replaying = wanted("gitferry").then(|| gitferry::start_replaying(&site));
+        let start = |all: &[(&str, Start)]| -> Result<Vec<Peer>> {
+            let wanted = all.iter().filter(|(name, _)| wanted(name));
+            wanted.map(|(_, start)| start(&site)).collect()
+        };
+        let (peers, replaying) = (start(PEERS)?, start(REPLAYING)?);
         Ok(Self {
             peers,
-            replaying: replaying.transpose()?,
+            replaying,
             load: Actor::start("load", site.directory.path())?,
             site,
             _origin: origin,

@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use tokio::{runtime::Handle, task::spawn_blocking};
 use tokio_util::bytes::{Bytes, BytesMut};
 
 use super::{Budget, ReplayLoss, file::SpoolFile};
@@ -23,6 +24,8 @@ pub(crate) struct ReplayBuffer {
     /// The share of its buffers in the budget, in addition to its bytes.
     buffers: u64,
     pub(super) file: Option<SpoolFile>,
+    /// The number of bytes that the upload will have.
+    total: u64,
 }
 
 /// The memory of an upload besides the recorded bytes: the buffers of its two connections, and frames being written to the file (measured
@@ -32,8 +35,8 @@ const BUFFERS: u64 = 192 * 1024;
 const BLOCK: usize = 64 * 1024;
 
 impl ReplayBuffer {
-    /// An empty one.
-    pub(crate) fn new(budget: Arc<Budget>) -> Self {
+    /// An empty one, for an upload of `total` bytes.
+    pub(crate) fn new(budget: Arc<Budget>, total: u64) -> Self {
         let buffers = if budget.memory.take(BUFFERS) {
             BUFFERS
         } else {
@@ -46,6 +49,7 @@ impl ReplayBuffer {
             tail: BytesMut::new(),
             in_memory: 0,
             file: None,
+            total,
         }
     }
 
@@ -68,25 +72,37 @@ impl ReplayBuffer {
             self.in_memory += size;
             return Ok(());
         }
-        if !self.budget.spool.take(size) {
-            return Err(ReplayLoss::Budget);
-        }
-        if self.file.is_none() {
-            match self.budget.file() {
-                Ok(file) => {
-                    self.budget.files.fetch_add(1, Ordering::Relaxed);
-                    self.file = Some(SpoolFile::new(file));
-                }
-                Err(error) => {
-                    self.budget.spool.release(size);
-                    return Err(ReplayLoss::Spool(error));
-                }
-            }
-        }
+        self.make_room(size)?;
         if let Some(file) = &mut self.file {
             file.append(bytes);
         }
         Ok(())
+    }
+
+    /// Makes sure that there is a file which may take `size` more bytes.
+    fn make_room(&mut self, size: u64) -> Result<(), ReplayLoss> {
+        let in_file = self.total.saturating_sub(self.in_memory);
+        if let Some(file) = &mut self.file {
+            let needed = (file.length() + size).saturating_sub(file.reserved);
+            if needed > 0 {
+                let taken = self.budget.take_spool(needed, file.reserved, in_file);
+                file.reserved += taken.ok_or(ReplayLoss::Budget)?;
+            }
+            return Ok(());
+        }
+        let taken = self.budget.take_spool(size, 0, in_file);
+        let taken = taken.ok_or(ReplayLoss::Budget)?;
+        match self.budget.file() {
+            Ok(file) => {
+                self.budget.files.fetch_add(1, Ordering::Relaxed);
+                self.file = Some(SpoolFile::new(file, taken));
+                Ok(())
+            }
+            Err(error) => {
+                self.budget.spool.release(taken);
+                Err(ReplayLoss::Spool(error))
+            }
+        }
     }
 
     /// Ready when there is room for more.
@@ -145,11 +161,14 @@ impl ReplayBuffer {
     }
 
     fn drop_file(&mut self) {
-        let size = self.in_file();
-        if self.file.take().is_some() {
+        if let Some(file) = self.file.take() {
             self.budget.files.fetch_sub(1, Ordering::Relaxed);
+            self.budget.spool.release(file.reserved);
+            // To free the pages and blocks of a large file takes a while, in which this thread would serve nobody.
+            if Handle::try_current().is_ok() {
+                spawn_blocking(move || drop(file));
+            }
         }
-        self.budget.spool.release(size);
     }
 }
 
