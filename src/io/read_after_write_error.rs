@@ -25,6 +25,8 @@ use tokio::{
 pub(crate) struct ReadAfterWriteError<S> {
     inner: S,
     state: WriteState,
+    /// The reader has reached the end: a write that fails after that need not wait for it.
+    read_over: bool,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,7 @@ impl<S> ReadAfterWriteError<S> {
         Self {
             inner,
             state: WriteState::Open,
+            read_over: false,
         }
     }
 
@@ -55,7 +58,7 @@ impl<S> ReadAfterWriteError<S> {
         result: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         match result {
-            Poll::Ready(Err(error)) if is_hang_up(&error) => {
+            Poll::Ready(Err(error)) if is_hang_up(&error) && !self.read_over => {
                 self.state = WriteState::Failed(error, Box::pin(sleep(READ_LIMIT)));
                 cx.waker().wake_by_ref();
                 Poll::Pending
@@ -121,6 +124,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAfterWriteError<S> {
         let before = buf.filled().len();
         let read = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
         let over = read.is_err() || buf.filled().len() == before && buf.remaining() > 0;
+        self.read_over |= over;
         match (&self.state, read) {
             (WriteState::Failed(..), _) if over => Poll::Ready(self.end()),
             (_, read) => {
@@ -283,6 +287,24 @@ mod tests {
             assert!(sent.unwrap().is_err(), "unread: {unread}");
             assert!(ended.is_ok(), "it goes on, unread: {unread}");
         }
+    }
+
+    /// The task of a broken upload waited 30 s for a reader that had gone, and the client's next request behind it.
+    #[tokio::test]
+    async fn a_write_that_fails_after_the_end_was_read_fails_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let mut near = ReadAfterWriteError::new(Tcp::new(near.unwrap()));
+        near.write_all(b"PUT").await.unwrap();
+        let (far, _) = far.unwrap();
+        far.readable().await.unwrap();
+        // Unread bytes cause a reset.
+        drop(far);
+        near.read(&mut [0; 9]).await.unwrap_err();
+        let written = timeout(PATIENCE, near.write_all(b"more")).await;
+        let error = written.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[tokio::test]

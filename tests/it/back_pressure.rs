@@ -1,8 +1,8 @@
 //! A side that does not read holds the other side back, and little is buffered in between.
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::world::{World, origin};
+use crate::world::{World, origin, route, soon};
 
 /// What the kernels between a client and its origin hold in any case.
 const LEAST: usize = 256 * 1024;
@@ -75,4 +75,29 @@ async fn a_client_gets_little_ahead_of_an_origin_that_does_not_read() {
         (LEAST..6 * 1024 * 1024).contains(&sent),
         "{sent} bytes ahead"
     );
+}
+
+/// The connection to the origin kept the rest of the body, and the client's next request waited behind it: git-lfs for 30 s.
+#[tokio::test]
+async fn the_connection_of_a_client_whose_upload_failed_on_a_dead_path_is_not_left_hanging() {
+    let (address, _served) = origin(|connections| async move {
+        let stream = connections.next().await;
+        std::future::pending::<()>().await;
+        drop(stream);
+    })
+    .await;
+    let limits = "stall = { after = \"500ms\", action = \"fail\" }";
+    let world = World::with(&route("origin.test", address, "tunnel", limits)).await;
+    let mut client = world
+        .sends("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
+        .await;
+    let piece = vec![0; 64 * 1024];
+    let patience = std::time::Duration::from_secs(1);
+    while let Ok(Ok(_)) = tokio::time::timeout(patience, client.0.write(&piece)).await {}
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 504"), "{head}");
+    // It ends, whether in order or by a reset, since not all of the body was read.
+    let mut rest = Vec::new();
+    let end = soon("the end of the connection", client.0.read_to_end(&mut rest));
+    let _ = end.await;
 }

@@ -15,6 +15,8 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     rt::{Shutdown, Tasks},
     sync::Mutex,
@@ -61,17 +63,20 @@ impl Driver {
         }
     }
 
-    /// From here on a task polls it, until the connection or the daemon ends.
-    pub(crate) fn spawn(self, tasks: &Tasks, shutdown: &Shutdown) {
-        let (connection, shutdown) = (self.connection, shutdown.clone());
-        if let Some(connection) = connection {
+    /// From here on a task polls it, until the connection or the daemon ends, or the token is cancelled.
+    pub(crate) fn spawn(&mut self, tasks: &Tasks, shutdown: &Shutdown) -> CancellationToken {
+        let (cut, shutdown) = (CancellationToken::new(), shutdown.clone());
+        if let Some(connection) = self.connection.take() {
+            let cut = cut.clone();
             tasks.spawn(async move {
                 tokio::select! {
                     () = connection => {}
+                    () = cut.cancelled() => {}
                     () = shutdown.ended() => {}
                 }
             });
         }
+        cut
     }
 
     /// True once the connection is over.

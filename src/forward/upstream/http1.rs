@@ -11,6 +11,7 @@ use hyper::{
     body::{Body, Bytes, Frame, Incoming},
     client::conn::{TrySendError, http1::SendRequest},
 };
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::forward::{request::body::RequestBody, upstream::driver::Driver};
 use crate::rt::{Shutdown, Tasks};
@@ -18,8 +19,14 @@ use crate::rt::{Shutdown, Tasks};
 /// A connection that carries one request at a time.
 pub(crate) struct Http1 {
     sender: SendRequest<RequestBody>,
-    /// `None` where a task drives it.
-    driver: Option<Driver>,
+    driver: DrivenBy,
+}
+
+enum DrivenBy {
+    /// The task that uses the connection.
+    User(Driver),
+    /// A task of its own, which the token ends.
+    Task(CancellationToken),
 }
 
 impl Http1 {
@@ -30,14 +37,14 @@ impl Http1 {
     ) -> Self {
         Self {
             sender,
-            driver: Some(Driver::new(connection)),
+            driver: DrivenBy::User(Driver::new(connection)),
         }
     }
 
     /// From here on a task drives it.
     pub(crate) fn spawn_driver(&mut self, tasks: &Tasks, shutdown: &Shutdown) {
-        if let Some(driver) = self.driver.take() {
-            driver.spawn(tasks, shutdown);
+        if let DrivenBy::User(driver) = &mut self.driver {
+            self.driver = DrivenBy::Task(driver.spawn(tasks, shutdown));
         }
     }
 
@@ -54,27 +61,37 @@ impl Http1 {
 
     /// Lets it notice that its peer closed it while it was idle.
     pub(crate) fn poll_idle(&mut self) {
-        if let Some(driver) = &mut self.driver {
+        if let DrivenBy::User(driver) = &mut self.driver {
             driver.poll_idle();
         }
     }
 
     /// True once it is closed.
     pub(crate) fn is_closed(&self) -> bool {
-        self.sender.is_closed() || self.driver.as_ref().is_some_and(Driver::is_over)
+        self.sender.is_closed()
+            || matches!(&self.driver, DrivenBy::User(driver) if driver.is_over())
     }
 
-    /// Sends the request and waits for the response's head.
+    /// Sends the request and waits for the response's head. Without one, the connection is over: a task that cannot write the rest of the body,
+    /// because the path is dead, would keep the body, and the client's connection would wait for its end.
     pub(crate) async fn send(
         &mut self,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
-        if let Some(driver) = &mut self.driver {
-            driver.expect_poll();
-        }
+        let cut = match &mut self.driver {
+            DrivenBy::User(driver) => {
+                driver.expect_poll();
+                None
+            }
+            DrivenBy::Task(cut) => Some(cut.clone().drop_guard()),
+        };
         let mut sending = pin!(self.sender.try_send_request(request));
         let driver = &mut self.driver;
-        poll_fn(|cx| drive(driver, cx, |cx| sending.as_mut().poll(cx))).await
+        let sent = poll_fn(|cx| drive(driver, cx, |cx| sending.as_mut().poll(cx))).await;
+        if sent.is_ok() {
+            cut.map(DropGuard::disarm);
+        }
+        sent
     }
 
     /// The next part of a response's body.
@@ -90,12 +107,12 @@ impl Http1 {
 }
 
 fn drive<T>(
-    driver: &mut Option<Driver>,
+    driver: &mut DrivenBy,
     cx: &mut Context<'_>,
     mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
     match driver {
-        Some(driver) => driver.poll(cx, work),
-        None => work(cx),
+        DrivenBy::User(driver) => driver.poll(cx, work),
+        DrivenBy::Task(_) => work(cx),
     }
 }
