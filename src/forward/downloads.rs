@@ -146,7 +146,7 @@ mod tests {
         drop(one);
         drop(two);
         limits.set(60 << 20);
-        assert_eq!(limits.reservation().plan(|free| (free, 0)), 36 << 20);
+        assert_eq!(limits.reservation().plan(|free| (free, 0)), 24 << 20);
         limits.set(100);
         assert_eq!(limits.reservation().plan(|free| (free, 0)), 100);
     }
