@@ -20,7 +20,10 @@ use crate::forward::{
     request::exchange_request::ExchangeRequest,
     request::outgoing::OutgoingRequest,
     response::batch::{BatchSource, is_batch},
-    response::body::OriginBody,
+    response::body::{
+        OriginBody,
+        departure::{ClientBody, head_suffices},
+    },
     response::errors::ErrorFormat,
     response::quoted,
     response::rewrite::ResponseRewrite,
@@ -213,8 +216,11 @@ async fn deliver(
     let forwarder = Arc::clone(&exchange.forwarder);
     let status = response.status().as_u16();
     let quotable = quoted::quotable(&lease.info);
+    let reads_here = rewriting.as_ref().is_some_and(ResponseRewrite::has_body);
+    let head_suffices = !reads_here && head_suffices(head, response.status());
     let response = response.map(|body| {
-        OriginBody::new(body, (status, close_delimited), exchange, lease).boxed_unsync()
+        let body = OriginBody::new(body, (status, close_delimited), exchange, lease);
+        ClientBody::new(body, head_suffices).boxed_unsync()
     });
     let response = match batch {
         Some(batch) => batch.watch(response),

@@ -1,13 +1,13 @@
 //! git-lfs: the API on the main site, the objects on a storage host with a route of its own.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use crate::support::{
     client::{Git, Work, write_noise},
     ferry::Ferry,
     hop::Hop,
     lfs_storage::hex,
-    process::ClosedPort,
+    process::{ClosedPort, wait_until},
     relay::Relay,
     world::{MAIN, STORAGE, World},
 };
@@ -74,6 +74,32 @@ fn objects_travel_through_tunnels_too() {
     let git = world.git_in_tunnels(&ferry);
     pushes_and_pulls(&world, &git, 5);
     assert_eq!(ferry.fault_codes(), Vec::<String>::new());
+}
+
+/// git-lfs reads only the head of a verify response, and closes its connection while the body is on its way (`tq/verify.go`).
+#[test]
+fn a_verify_response_in_two_packets_is_no_failure() {
+    for tunnels in [false, true] {
+        let world = World::new();
+        world.lfs.verifies_in_two_packets();
+        let (ferry, git);
+        if tunnels {
+            ferry = Ferry::start(&world.tunnel_settings());
+            git = world.git_in_tunnels(&ferry);
+        } else {
+            ferry = Ferry::start(&world.plain_settings());
+            git = world.git_through(&ferry);
+        }
+        let work = work_with_objects(&world, &git, 3);
+        work.git(&["push", "-q", "origin", "main"]).well();
+        assert_eq!(world.lfs.seen("verify"), 3);
+        let ended = wait_until(Duration::from_secs(20), || ferry.transfers().is_empty());
+        assert!(ended, "{:?}", ferry.transfers());
+        for end in ferry.events("transfer ended") {
+            let result = end["result"].as_str().unwrap();
+            assert!(["answered", "closed"].contains(&result), "{end:#}");
+        }
+    }
 }
 
 #[test]

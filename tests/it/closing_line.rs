@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, time::Duration};
 
 use socket2::SockRef;
-use tokio::{io::AsyncReadExt as _, io::AsyncWriteExt as _, task::JoinHandle, time::sleep};
+use tokio::{
+    io::AsyncReadExt as _, io::AsyncWriteExt as _, sync::oneshot, task::JoinHandle, time::sleep,
+};
 
 use crate::world::{Client, World, origin, soon};
 
@@ -80,5 +82,62 @@ async fn a_client_that_disconnects_before_its_last_byte_is_not_called_answered()
         assert_eq!(end.result, "client/receiving-body/gone", "{fields:?}");
         world.is_quiet().await;
         assert_eq!(world.ends().len(), 1, "{fields:?}: {:?}", world.ends());
+    }
+}
+
+/// How a transfer ends whose client leaves when it has the head of the response; the origin sends `rest` after that. Where it is answered, its
+/// connection is kept for the next request.
+async fn leaves_after_the_head(request: &str, head: &'static str, rest: &'static str) -> String {
+    let (tell, left) = oneshot::channel::<()>();
+    let (address, served) = origin(async move |connections| {
+        let mut stream = connections.asked().await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        left.await.unwrap();
+        // The connection may be closed by now.
+        let _ = stream.write_all(rest.as_bytes()).await;
+        stream
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.sends(request).await;
+    client.read_until("\r\n\r\n").await;
+    client.0.shutdown().await.unwrap();
+    // The daemon has seen it, and closes its side.
+    let _ = soon("the daemon's end", client.0.read(&mut [0; 64])).await;
+    drop(client);
+    tell.send(()).unwrap();
+    let _stream = soon("the origin", served).await.unwrap();
+    let end = world.next_end().await;
+    let faults: Vec<_> = world.faults().into_iter().map(|one| one.code).collect();
+    assert_eq!(faults, [""; 0], "{request}");
+    if end.result == "answered" {
+        world.keeps_idle(1).await;
+    }
+    end.result
+}
+
+/// git-lfs reads only the head of a `verify` response, curl with `--fail` only that of an error page.
+#[tokio::test]
+async fn a_client_that_needs_only_the_head_of_a_response_is_answered() {
+    let verify = "POST http://origin.test/r.git/info/lfs/objects/verify HTTP/1.1\r\nHost: x\r\nContent-Type: \
+                  application/vnd.git-lfs+json\r\nContent-Length: 2\r\n\r\n{}";
+    let put = "PUT http://origin.test/o HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+    let get = "GET http://origin.test/o HTTP/1.1\r\nHost: x\r\n\r\n";
+    let fetch = "POST http://origin.test/r.git/git-upload-pack HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+    let sized = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let missing = "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n";
+    let gone = "client/receiving-body/gone";
+    for (request, head, rest, result) in [
+        (verify, sized, "{}", "answered"),
+        (verify, chunked, "2\r\n{}\r\n0\r\n\r\n", "answered"),
+        (put, sized, "ok", "answered"),
+        (get, missing, "no", "answered"),
+        // It needed the body.
+        (get, sized, "ok", gone),
+        (fetch, chunked, "2\r\nok\r\n0\r\n\r\n", gone),
+    ] {
+        let ended = leaves_after_the_head(request, head, rest).await;
+        assert_eq!(ended, result, "{request} {head}");
     }
 }

@@ -163,10 +163,21 @@ async fn a_client_that_closes_without_close_notify_after_its_response_is_no_faul
     soon("the origin", served).await.unwrap().unwrap();
 }
 
-/// Ctrl-C in mid-answer.
+/// git-lfs reads only the head of a `verify` response and ends TLS, while the body is unread in its socket or on its way.
 #[tokio::test]
-async fn a_client_that_closes_while_content_is_on_its_way_is_gone() {
-    let content = vec![record(ANSWER); 10];
+async fn a_client_that_needs_only_the_head_of_a_small_response_closes_its_tunnel() {
+    let body = vec![record(ANSWER); 3];
+    for closes in [true, false] {
+        assert_eq!(hangs_up(&[], &body, closes).await, "closed", "{closes}");
+        assert_eq!(hangs_up(&body, &[], closes).await, "closed", "{closes}");
+        assert_eq!(hangs_up(&body, &body, closes).await, "closed", "{closes}");
+    }
+}
+
+/// It breaks off a large response.
+#[tokio::test]
+async fn a_client_that_closes_while_much_is_on_its_way_is_gone() {
+    let content = vec![record(ANSWER); 200];
     assert_eq!(
         hangs_up(&[], &content, false).await,
         "client/receiving-body/gone"

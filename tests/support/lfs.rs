@@ -33,7 +33,7 @@ use tokio::{
 };
 use tokio_util::bytes::Bytes;
 
-use super::{background::Background, ca::Leaf, lfs_storage};
+use super::{background::Background, ca::Leaf, late_body::late, lfs_storage};
 
 /// The body of an answer.
 pub(crate) type Body = BoxBody<Bytes, io::Error>;
@@ -78,6 +78,8 @@ struct Manners {
     locks: bool,
     /// True where answers are compressed, whatever the request accepts.
     gzip: bool,
+    /// True where the body of a verify response follows its head later.
+    late: bool,
 }
 
 impl LfsServer {
@@ -96,6 +98,7 @@ impl LfsServer {
                 storage: format!("https://{storage_name}"),
                 locks: false,
                 gzip: false,
+                late: false,
             }),
             seen: Mutex::default(),
             locks: Mutex::default(),
@@ -145,6 +148,11 @@ impl LfsServer {
     /// Compresses the API's answers, even unrequested.
     pub(crate) fn compresses(&self) {
         self.shared.manners.lock().unwrap().gzip = true;
+    }
+
+    /// Sends the bodies of verify responses some time after their heads.
+    pub(crate) fn verifies_in_two_packets(&self) {
+        self.shared.manners.lock().unwrap().late = true;
     }
 
     /// The paths that are locked.
@@ -246,10 +254,12 @@ async fn answer_api(request: Request<Incoming>, shared: &Shared) -> io::Result<R
             shared.count("verify");
             let there = shared.objects.join(asked["oid"].as_str().unwrap_or("?"));
             let size = fs::metadata(there).map(|meta| meta.len()).ok();
-            match size.is_some() && size == asked["size"].as_u64() {
-                true => Ok(answer_json(StatusCode::OK, &json!({}))),
-                false => Ok(say(StatusCode::NOT_FOUND, "object not found")),
-            }
+            let answer = match size.is_some() && size == asked["size"].as_u64() {
+                true => answer_json(StatusCode::OK, &json!({})),
+                false => say(StatusCode::NOT_FOUND, "object not found"),
+            };
+            let is_late = shared.manners.lock().unwrap().late;
+            Ok(if is_late { late(answer) } else { answer })
         }
         _ if call.starts_with("locks") && shared.manners.lock().unwrap().locks => {
             shared.count("locks");

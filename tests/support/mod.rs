@@ -42,6 +42,7 @@ pub(crate) mod git_host;
 pub(crate) mod hf;
 pub(crate) mod hop;
 pub(crate) mod hub;
+mod late_body;
 pub(crate) mod lfs;
 pub(crate) mod lfs_storage;
 pub(crate) mod mirror;

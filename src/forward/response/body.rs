@@ -1,11 +1,12 @@
 //! An origin's response on its way to the client: counts it, resumes it where it breaks, and ends its transfer.
 
+pub(crate) mod departure;
 mod ending;
 mod source;
 
 use std::{
     pin::Pin,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
 };
 
@@ -20,6 +21,7 @@ use source::spawn_if_large;
 
 use crate::forward::{
     exchange::Exchange,
+    forwarder::Forwarder,
     headers,
     response::segments::{BodyError, Candidate, Segmented},
     response::{delivery::Delivery, drain},
@@ -125,6 +127,17 @@ impl OriginBody {
     fn is_over(&self) -> bool {
         let all = self.promised.is_some_and(|promised| self.got >= promised);
         self.is_whole() && (all || self.inner.is_end_stream())
+    }
+
+    /// What it belongs to, until it is complete or failed.
+    fn forwarder(&self) -> Option<Arc<Forwarder>> {
+        let open = self.open.as_ref()?;
+        Some(Arc::clone(&open.exchange.forwarder))
+    }
+
+    /// True where the response is small, as far as its length is known.
+    fn is_small(&self) -> bool {
+        self.got <= SMALL && self.promised.is_none_or(|promised| promised <= SMALL)
     }
 
     fn complete(&mut self) {

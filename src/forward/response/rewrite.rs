@@ -86,6 +86,11 @@ impl ResponseRewrite {
         self.report_findings(&findings, sent);
     }
 
+    /// True where the body may be read whole before the client gets the head.
+    pub(crate) fn has_body(&self) -> bool {
+        self.body.is_some()
+    }
+
     /// Maps the URLs of the body, where the table knows the body and it can be parsed.
     pub(crate) async fn body(
         &self,

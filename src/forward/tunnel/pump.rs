@@ -73,7 +73,7 @@ where
         if let Poll::Ready(Err(error)) = second {
             return Poll::Ready(error.into_outcome(Leg::Origin, Leg::Client));
         }
-        if first.is_ready() && second.is_ready() {
+        if first.is_ready() && (second.is_ready() || downward.client_left) {
             return Poll::Ready(PumpOutcome(Ok(())));
         }
         if first.is_pending() && second.is_pending() {
@@ -130,6 +130,8 @@ struct Direction {
     turn: Turn,
     /// The writer closed its socket with this error: nothing more is written, and only the end of TLS may still arrive.
     write_error: Option<io::Error>,
+    /// The writer is a client that had ended TLS.
+    client_left: bool,
 }
 
 impl Direction {
@@ -234,7 +236,7 @@ impl Direction {
         }
         self.turn.add(filled);
         if let Some(error) = self.write_error.take() {
-            if !self.turn.is_tls_close() {
+            if !self.turn.is_dispensable(self.client_left) {
                 return Poll::Ready(Err(PumpError::HungUp(error)));
             }
             self.write_error = Some(error);
@@ -258,7 +260,8 @@ impl Direction {
     ///
     /// A TLS peer that is done sends close_notify, then closes its socket. Where the other side's close_notify is unread in that socket, or
     /// arrives later, the peer's kernel resets the connection, with or without a FIN before (git with GnuTLS: half of its tunnels). Some
-    /// servers reset it themselves. It is a failure where more than the end of TLS was on its way to the closed side.
+    /// servers reset it themselves. It is a failure where more than the end of TLS was on its way to the closed side, unless that is a client
+    /// that ended TLS and the rest of a small response.
     fn resolve_reset(
         &mut self,
         polled: Poll<Result<(), PumpError>>,
@@ -269,9 +272,10 @@ impl Direction {
             // An origin that resets instead of answering has failed. A client that has received the origin's whole response has not.
             Poll::Ready(Err(PumpError::Read(error)))
                 if is_reset(&error)
-                    && (other.turn.is_tls_close() || self.is_complete(other, reader)) =>
+                    && (other.turn.is_dispensable(self.has_client_left(reader))
+                        || self.is_complete(other, reader)) =>
             {
-                other.mark_hung_up(error);
+                other.mark_hung_up(error, self.has_client_left(reader));
                 self.ended = true;
                 None
             }
@@ -281,13 +285,21 @@ impl Direction {
                 None
             }
             Poll::Ready(Err(PumpError::Write(error)))
-                if is_reset(&error) && self.turn.is_tls_close() =>
+                if is_reset(&error)
+                    && self
+                        .turn
+                        .is_dispensable(other.has_client_left(opposite(reader))) =>
             {
-                self.mark_hung_up(error);
+                self.mark_hung_up(error, other.has_client_left(opposite(reader)));
                 None
             }
             polled => Some(polled),
         }
+    }
+
+    /// True where this direction reads from a client that ended TLS.
+    fn has_client_left(&self, reader: Leg) -> bool {
+        reader == Leg::Client && self.turn.ends_tls
     }
 
     /// True where both sides have what they must get from this tunnel, although its `reader` reset the connection.
@@ -298,8 +310,9 @@ impl Direction {
         }
     }
 
-    fn mark_hung_up(&mut self, error: io::Error) {
+    fn mark_hung_up(&mut self, error: io::Error, client_left: bool) {
         self.write_error = Some(error);
+        self.client_left = client_left;
         self.kept = Vec::new();
         self.unflushed = false;
     }
@@ -314,6 +327,14 @@ impl Direction {
         self.moved += bytes as u64;
         // The watchdog must see these bytes before it lets the tunnel rest.
         count.fetch_add(bytes as u64, Ordering::SeqCst);
+    }
+}
+
+/// The other end of a tunnel.
+fn opposite(leg: Leg) -> Leg {
+    match leg {
+        Leg::Client => Leg::Origin,
+        Leg::Hop | Leg::Origin => Leg::Client,
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct TransferStart<'a> {
 /// How a transfer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TransferOutcome {
-    /// The origin's response was passed on completely.
+    /// The origin's response was passed on completely, or its head to a client that needed no more.
     Answered(u16),
     /// gitferry answered itself, after a fault.
     Refused {

@@ -2,11 +2,16 @@
 
 /// The most bytes that a TLS peer sends to close: a GOAWAY and a close_notify record. More bytes are content.
 const MAX_CLOSE: usize = 128;
+/// The largest response of which a client that ended TLS may not have read everything: git-lfs reads only the head of `verify`. With a larger
+/// one, the client broke off (git ends TLS after Ctrl-C, too).
+const MAX_SMALL: usize = 16 * 1024;
 
 /// What a side sent since the other side last sent.
 #[derive(Default)]
 pub(super) struct Turn {
     pub(super) bytes: usize,
+    /// The bytes of the last turn before this one.
+    before: usize,
     tls: bool,
     /// The last bytes, of any turn, are a close_notify.
     pub(super) ends_tls: bool,
@@ -30,11 +35,20 @@ impl Turn {
 
     /// The other side sends.
     pub(super) fn end(&mut self) {
+        if self.bytes > 0 {
+            self.before = self.bytes;
+        }
         (self.bytes, self.tls) = (0, false);
     }
 
     pub(super) fn is_tls_close(&self) -> bool {
         self.tls && self.bytes <= MAX_CLOSE
+    }
+
+    /// True where the other side does not miss these bytes although it closed its socket. `left` is true for a client that ended TLS, which
+    /// ended the turn before.
+    pub(super) fn is_dispensable(&self, left: bool) -> bool {
+        self.is_tls_close() || left && self.before.saturating_add(self.bytes) <= MAX_SMALL
     }
 }
 
