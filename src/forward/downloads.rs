@@ -61,11 +61,13 @@ impl DownloadLimits {
         })
     }
 
-    /// A reservation that holds no memory yet.
-    pub(crate) fn reservation(self: &Arc<Self>) -> Reservation {
+    /// A reservation of `fixed` bytes, which holds no memory for ranges yet.
+    pub(crate) fn reservation(self: &Arc<Self>, fixed: u64) -> Reservation {
+        *self.used.lock() += fixed;
         Reservation {
             limits: Arc::clone(self),
-            held: 0,
+            fixed,
+            held: fixed,
         }
     }
 }
@@ -93,15 +95,18 @@ impl Drop for HostPlace {
 #[derive(Debug)]
 pub(crate) struct Reservation {
     limits: Arc<DownloadLimits>,
+    /// The part that is not for ranges.
+    fixed: u64,
     held: u64,
 }
 
 impl Reservation {
-    /// Lets `act` plan with the free bytes; it returns how many the download then holds.
+    /// Lets `act` plan with the free bytes; it returns how many the download's ranges then hold.
     pub(crate) fn plan<T>(&mut self, act: impl FnOnce(u64) -> (T, u64)) -> T {
         let mut used = self.limits.used.lock();
         let memory = self.limits.memory.load(Ordering::Relaxed);
-        let (result, held) = act(memory.saturating_sub(*used));
+        let (result, ranges) = act(memory.saturating_sub(*used));
+        let held = self.fixed + ranges;
         *used = used.saturating_sub(self.held) + held;
         self.held = held;
         result
@@ -138,16 +143,20 @@ mod tests {
     fn downloads_share_one_memory_limit() {
         let limits = Arc::<DownloadLimits>::default();
         limits.set(100);
-        let (mut one, mut two) = (limits.reservation(), limits.reservation());
+        let (mut one, mut two) = (limits.reservation(0), limits.reservation(0));
         assert_eq!(one.plan(|free| (free, 60)), 100);
         assert_eq!(two.plan(|free| (free, 40)), 40);
         assert_eq!(one.plan(|free| (free, 10)), 0);
         assert_eq!(two.plan(|free| (free, 40)), 50);
         drop(one);
+        let mut three = limits.reservation(30);
+        assert_eq!(three.plan(|free| (free, 5)), 20);
+        assert_eq!(two.plan(|free| (free, 50)), 15);
         drop(two);
+        drop(three);
         limits.set(60 << 20);
-        assert_eq!(limits.reservation().plan(|free| (free, 0)), 24 << 20);
+        assert_eq!(limits.reservation(0).plan(|free| (free, 0)), 24 << 20);
         limits.set(100);
-        assert_eq!(limits.reservation().plan(|free| (free, 0)), 100);
+        assert_eq!(limits.reservation(0).plan(|free| (free, 0)), 100);
     }
 }

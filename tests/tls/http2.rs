@@ -33,12 +33,12 @@ use crate::{
     },
 };
 
-const SIZE: u64 = 24 * 1024 * 1024;
+pub(crate) const SIZE: u64 = 24 * 1024 * 1024;
 const DOWN: &str = "https://main.test/down";
 const PUT: &str = "https://main.test/put";
 
 /// nginx that speaks HTTP/2, files below `dir/files`.
-fn nginx(world: &World, dir: &Path) -> (Server, SocketAddr) {
+pub(crate) fn nginx(world: &World, dir: &Path) -> (Server, SocketAddr) {
     fs::create_dir_all(dir.join("files")).unwrap();
     let leaf = world.ca.files("h2", &world.ca.leaf(&[MAIN], Flaw::None));
     Server::start_on_a_port("nginx-h2", dir, |address| {
@@ -66,7 +66,7 @@ fn nginx(world: &World, dir: &Path) -> (Server, SocketAddr) {
 }
 
 /// curl with HTTP/2; says which version it got, and the status.
-fn curl(world: &World, ferry: &Ferry, arguments: &[&str]) -> String {
+pub(crate) fn curl(world: &World, ferry: &Ferry, arguments: &[&str]) -> String {
     let shown = ["--http2", "-w", "%{http_version} %{http_code}"];
     let all = [&shown[..], arguments].concat();
     world.git().curl_by(ferry, &all).well().stdout

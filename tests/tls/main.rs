@@ -10,6 +10,7 @@ mod constraints;
 mod ends;
 mod http2;
 mod http2_errors;
+mod http2_windows;
 mod progress;
 mod refusals;
 mod rotation;

@@ -70,7 +70,8 @@ pub(crate) async fn open(
             let mut builder = http2::Builder::new(shared.tasks.clone());
             builder
                 .timer(TokioTimer::new())
-                .adaptive_window(true)
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
                 .max_header_list_size(header_list(max_head))
                 // A connection that died silently is detected while requests wait on it, not by the timeout of the next one.
                 .keep_alive_interval(PING_INTERVAL)
@@ -111,6 +112,12 @@ const MAX_FIELDS: usize = 1000;
 fn header_list(max_head: usize) -> u32 {
     u32::try_from(max_head.saturating_add(32 * MAX_FIELDS)).unwrap_or(u32::MAX)
 }
+
+/// How much of an HTTP/2 response may arrive before its client reads it: enough for 16 MiB/s over a path of 125 ms.
+pub(crate) const STREAM_WINDOW: u32 = 2 << 20;
+/// The same for all responses on a connection; Go's HTTP/2 client has the same value. hyper's `adaptive_window` gives the connection no more
+/// than one stream: a client that does not read, or the first connection of a download in segments, then blocks every other response.
+const CONNECTION_WINDOW: u32 = 1 << 30;
 
 /// How often an HTTP/2 origin is pinged while requests run.
 const PING_INTERVAL: Duration = Duration::from_secs(20);

@@ -13,11 +13,21 @@ use crate::rt::Tasks;
 /// How often a silent client is pinged, and how long it has to answer: a vanished client occupies a slot.
 const PING: Duration = Duration::from_secs(20);
 
+/// How much of an upload is read before its origin takes it. The round trip to the client is short, so that a larger window gains nothing.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// The most requests at once on a connection.
+const MAX_STREAMS: u32 = 100;
+/// Room for all streams: hyper's default is one stream's window, and an upload that waits for its turn would block the one that runs.
+const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
+
 /// The common settings of these connections.
 pub(super) fn builder(tasks: Tasks, max_head: usize) -> http2::Builder<Tasks> {
     let mut builder = http2::Builder::new(tasks);
     builder
         .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);

@@ -13,7 +13,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::forward::{
     downloads::HostPlace,
     exchange::{Exchange, ranges::RangeRequests},
-    upstream::pool::Lease,
+    upstream::{
+        pool::{Lease, Sender},
+        send::STREAM_WINDOW,
+    },
 };
 use crate::io::TcpMonitor;
 use crate::model::segments::{EARLY, Pace, PaceSample, SMALLEST, SegmentLimits, is_worth_it};
@@ -27,6 +30,8 @@ pub(crate) struct Candidate {
     pub(super) limits: SegmentLimits,
     pub(super) length: u64,
     pub(super) first: HostPlace,
+    /// The most bytes that the first connection holds in memory while it is not read. Those of an HTTP/1 connection wait in the kernel.
+    pub(super) unread: u64,
     begun: Instant,
     /// How long the client waited for the origin.
     waited: Duration,
@@ -67,6 +72,10 @@ impl Candidate {
             gaps: gaps(&tcp),
             tcp,
             first: exchange.forwarder.shared.downloads.count(requests.host()),
+            unread: match lease.sender {
+                Sender::Http1(_) => 0,
+                Sender::Http2(_) => STREAM_WINDOW.into(),
+            },
             requests,
             limits,
             length,

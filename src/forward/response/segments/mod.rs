@@ -41,7 +41,8 @@ impl Candidate {
     /// The rest of the response, in segments.
     pub(crate) fn segmented(self, exchange: &Exchange, delivered: u64) -> Segmented {
         let shared = Arc::clone(&exchange.forwarder.shared.downloads);
-        let limits = (self.limits, shared);
+        let memory = shared.reservation(self.unread);
+        let limits = (self.limits, shared, memory);
         Segmented::new(self.requests, limits, self.first, (self.length, delivered))
     }
 }
@@ -82,7 +83,7 @@ impl Segmented {
     /// From byte `delivered` of `length` on.
     pub(crate) fn new(
         requests: Arc<RangeRequests>,
-        (limits, shared): (SegmentLimits, Arc<DownloadLimits>),
+        (limits, shared, memory): (SegmentLimits, Arc<DownloadLimits>, Reservation),
         first: HostPlace,
         (length, delivered): (u64, u64),
     ) -> Self {
@@ -100,7 +101,7 @@ impl Segmented {
             first_waits: None,
             first_read: Instant::now(),
             stalled: false,
-            memory: shared.reservation(),
+            memory,
             limits: shared,
             connections: limits.connections,
             _first: first,
