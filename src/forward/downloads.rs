@@ -150,8 +150,8 @@ mod tests {
         assert_eq!(two.plan(|free| (free, 40)), 50);
         drop(one);
         let mut three = limits.reservation(30);
-        assert_eq!(three.plan(|free| (free, 5)), 20);
-        assert_eq!(two.plan(|free| (free, 50)), 15);
+        assert_eq!(three.plan(|free| (free, 5)), 30);
+        assert_eq!(two.plan(|free| (free, 50)), 25);
         drop(two);
         drop(three);
         limits.set(60 << 20);
