@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     os::unix::net::UnixDatagram,
     path::Path,
     process::{Child, Command, Stdio},
@@ -14,6 +14,8 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+
+use super::port::free_address;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -93,10 +95,7 @@ fn a_socket_of_the_service_manager_is_used_and_readiness_and_stop_are_notified()
     let directory = tempfile::tempdir().unwrap();
     let manager = UnixDatagram::bind(directory.path().join("notify")).unwrap();
     manager.set_read_timeout(Some(SOON)).unwrap();
-    let address = {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        free.local_addr().unwrap()
-    };
+    let address = free_address();
     let Some(mut daemon) = Activator::start(address, directory.path()) else {
         return;
     };

@@ -3,13 +3,15 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use tempfile::TempDir;
+
+use super::port::free_address;
 
 /// How long anything here may take.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -21,8 +23,7 @@ struct Home {
 
 impl Home {
     fn new() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
+        let address = free_address();
         let directory = tempfile::tempdir().unwrap();
         let home = Self { directory, address };
         home.write_config("info");

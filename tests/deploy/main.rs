@@ -9,6 +9,8 @@
     reason = "a test whose preparation fails has failed, and waits for real processes by the clock"
 )]
 
+#[path = "../support/port.rs"]
+mod port;
 #[path = "../support/skip.rs"]
 #[allow(dead_code, reason = "shared with the other tests")]
 mod skip;

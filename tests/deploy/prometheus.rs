@@ -4,14 +4,14 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use super::{Need, deploy, run, skipped};
+use super::{Need, deploy, port::free_address, run, skipped};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -23,11 +23,6 @@ impl Drop for Server {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
 }
 
 fn daemon(directory: &Path) -> (Server, SocketAddr) {

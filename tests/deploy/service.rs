@@ -2,13 +2,12 @@
 
 use std::{
     fs,
-    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
 };
 
-use super::{Need, skipped};
+use super::{Need, port::free_address, skipped};
 
 /// Ends with a line `passed` only where each step did what it says.
 const STEPS: &str = r#"
@@ -65,9 +64,7 @@ fn a_users_service_is_installed_started_stopped_and_removed_and_no_password_stan
     }
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     fs::copy(env!("CARGO_BIN_EXE_gitferry"), bin.join("gitferry")).unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = free_address();
     let config = format!("[listen]\naddress = \"{address}\"\n");
     fs::write(home.join("gitferry.toml"), config).unwrap();
     let path = std::env::var("PATH").unwrap();
@@ -149,9 +146,7 @@ fn a_service_for_the_members_of_a_group_is_installed_before_that_group_exists() 
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = free_address();
     let output = Command::new("timeout")
         .args(["60", "unshare", "--mount", "--propagation", "private"])
         .args(["sh", "-c", FOR_ALL])

@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 /// The kernel would retransmit for a quarter of an hour.
-const SECONDS: Duration = Duration::from_secs(20);
+const SECONDS: Duration = Duration::from_secs(60);
 
 /// Gets an idle connection, lets the network change, and does `work`, which must not take longer than seconds.
 fn after_a_change(path: &Relay, ferry: &Ferry, idle: impl Fn(), work: impl Fn()) {

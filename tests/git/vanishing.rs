@@ -151,18 +151,16 @@ fn a_client_that_says_nothing_is_given_up_at_its_limit() {
     let idle = ferry.descriptors();
     // Nothing at all, and a request that does not go on.
     for said in ["", "GET /"] {
-        let mut silent = TcpStream::connect(ferry.address).unwrap();
-        silent
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
         let begun = tokio::time::Instant::now();
+        let mut silent = TcpStream::connect(ferry.address).unwrap();
+        silent.set_read_timeout(Some(SOON)).unwrap();
         silent.write_all(said.as_bytes()).unwrap();
         let mut answer = Vec::new();
         silent.read_to_end(&mut answer).unwrap();
         let took = begun.elapsed();
         assert_eq!(String::from_utf8_lossy(&answer), "");
-        let limit = Duration::from_millis(900)..Duration::from_secs(8);
-        assert!(limit.contains(&took), "{said:?}: closed after {took:?}");
+        let limit = Duration::from_secs(1);
+        assert!(took >= limit, "{said:?}: closed after {took:?}");
     }
     settles(&ferry, idle);
     assert_eq!(ferry.fault_codes(), [""; 0], "nobody is warned");

@@ -108,11 +108,10 @@ fn routes(first: &Hop, second: &Hop) -> String {
     route_by(&hops, "origin.test", "")
 }
 
-/// The binary, whose log says what its circuits do.
-async fn daemon(first: &Hop, second: &Hop, cooldown: &str) -> World {
+/// The binary, whose log says what its circuits do, with these lines of the route.
+async fn daemon(first: &Hop, second: &Hop, cooldown: &str, lines: &str) -> World {
     let more = format!(
-        "dial = {{ attempts = 2, backoff_limit = \"5ms\", cooldown = \"{cooldown}\" }}\n\
-         stall = {{ after = \"300ms\", action = \"fail\" }}\n"
+        "dial = {{ attempts = 2, backoff_limit = \"5ms\", cooldown = \"{cooldown}\" }}\n{lines}"
     );
     World::run(Run::Binary, "", &(routes(first, second) + &more)).await
 }
@@ -136,7 +135,7 @@ async fn transfers_one(world: &World) -> (Value, Vec<Value>) {
 #[tokio::test]
 async fn a_dead_hop_costs_one_transfer_and_the_others_say_why_they_went_around_it() {
     let (first, second) = (MoodyHop::new(Mood::Dead), MoodyHop::new(Mood::Healthy));
-    let world = daemon(&first, &second, "1h").await;
+    let world = daemon(&first, &second, "1h", "").await;
     let (ended, circuits) = transfers_one(&world).await;
     assert_eq!(
         (&ended["upstream"], &ended["attempts"]),
@@ -190,7 +189,7 @@ async fn a_dead_hop_costs_one_transfer_and_the_others_say_why_they_went_around_i
 #[tokio::test]
 async fn a_hop_that_came_back_is_found_by_a_probe_and_used_by_the_next_transfer() {
     let (first, second) = (MoodyHop::new(Mood::Dead), MoodyHop::new(Mood::Healthy));
-    let world = daemon(&first, &second, "20ms").await;
+    let world = daemon(&first, &second, "20ms", "").await;
     transfers_one(&world).await;
     first.becomes(Mood::Healthy);
     let closed = soon("a probe", async {
@@ -227,7 +226,7 @@ async fn where_a_probe_proves_little_one_transfer_tries() {
         MoodyHop::new(Mood::ResetsLater),
         MoodyHop::new(Mood::Healthy),
     );
-    let world = daemon(&first, &second, "20ms").await;
+    let world = daemon(&first, &second, "20ms", "").await;
     let (ended, circuits) = transfers_one(&world).await;
     assert_eq!(ended["upstream"], "second");
     assert_eq!(circuits[0]["code"], "hop/handshaking/reset");
@@ -260,7 +259,8 @@ async fn where_a_probe_proves_little_one_transfer_tries() {
 #[tokio::test]
 async fn a_tunnel_that_stalls_is_held_against_its_hop() {
     let (first, second) = (MoodyHop::new(Mood::Stuck), MoodyHop::new(Mood::Healthy));
-    let world = daemon(&first, &second, "1h").await;
+    let stall = "stall = { after = \"300ms\", action = \"fail\" }\n";
+    let world = daemon(&first, &second, "1h", stall).await;
     let mut client = greet(&world).await;
     let uploading = tokio::task::spawn(async move {
         let chunk = vec![0; 1 << 20];

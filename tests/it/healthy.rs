@@ -9,11 +9,11 @@ use tokio::{
 
 use crate::world::{OK, World, origin, read_until, route};
 
-/// Limits far below what the transfers here take.
-const LIMITS: &str = "stall = { after = \"400ms\", connect_after = \"400ms\", answer_after = \"400ms\", \
-                      client_after = \"400ms\", floor = \"0 B\", action = \"fail\" }";
-/// How many pieces, one each 100 ms: together several times the limits.
-const PIECES: usize = 16;
+/// Limits below what the transfers here take, and far above the pause before a piece: this process may not run for a second.
+const LIMITS: &str = "stall = { after = \"2s\", connect_after = \"2s\", answer_after = \"2s\", \
+                      client_after = \"2s\", floor = \"0 B\", action = \"fail\" }";
+/// How many pieces, one each 100 ms: together more than twice the limits.
+const PIECES: usize = 50;
 
 fn no_stall(world: &World) {
     let stalls = world.stalls();
@@ -91,7 +91,7 @@ async fn a_storage_that_answers_late_is_not_called_a_stall() {
         stream.write_all(OK.as_bytes()).await.unwrap();
     })
     .await;
-    let late = "stall = { after = \"400ms\", answer_after = \"10s\", floor = \"0 B\" }";
+    let late = "stall = { after = \"2s\", answer_after = \"20s\", floor = \"0 B\" }";
     let routes = route("origin.test", address, "tunnel", late);
     let world = World::with(&routes.replace("\"other\"", "\"lfs-storage\"")).await;
     let mut client = world

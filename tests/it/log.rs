@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write, pipe},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -13,6 +13,8 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+
+use crate::support::process::free_address;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -26,10 +28,7 @@ struct Daemon {
 impl Daemon {
     fn start(stderr: impl Into<Stdio>, arguments: &[&str]) -> Self {
         let state = tempfile::tempdir().unwrap();
-        let address = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let address = free_address();
         let config = state.path().join("gitferry.toml");
         let text = format!(
             "[listen]\naddress = \"{address}\"\n[state]\ndirectory = \"{}\"\n[log]\nlevel = \"debug\"\n",

@@ -16,6 +16,7 @@ use tokio::{
     time::sleep,
 };
 
+use crate::support::process::free_address;
 use crate::world::{Hop, OK, World, origin, read_until, reset, route, route_by, soon};
 
 /// An origin that does `script` with every connection once a head has come, and counts them.
@@ -203,8 +204,9 @@ async fn take(stream: &mut TcpStream, count: usize) {
 
 #[tokio::test]
 async fn the_only_upstream_that_restarts_in_mid_upload_is_waited_for_while_the_upload_is_kept() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    // Of a kind that nobody else gets while no listener has it.
+    let address = free_address();
+    let listener = TcpListener::bind(address).await.unwrap();
     let (gone, away) = tokio::sync::oneshot::channel();
     let (back, returned) = tokio::sync::oneshot::channel();
     let served = tokio::task::spawn(async move {
@@ -287,14 +289,18 @@ async fn an_only_hop_that_is_known_to_be_dead_costs_each_request_one_short_attem
     let (said, first) = refused(&world).await;
     assert!(said.starts_with("HTTP/1.1 504"), "{said}");
     assert!(first >= Duration::from_secs(8), "two attempts: {first:?}");
+    let before = hop.asked().len();
     // Of two at once one tries, and the other is answered at once.
     let ((said, one), (also, other)) = tokio::join!(refused(&world), refused(&world));
     for said in [said, also] {
         assert!(said.starts_with("HTTP/1.1 504"), "{said}");
         assert!(said.contains("hop/greeting/timed-out"), "{said}");
     }
-    assert!(one.max(other) < Duration::from_secs(4), "{one:?} {other:?}");
-    assert!(one.min(other) < Duration::from_secs(1), "{one:?} {other:?}");
+    assert_eq!(hop.asked().len() - before, 1, "attempts of both");
+    assert!(
+        one.max(other) < first,
+        "{one:?} {other:?}, at first {first:?}"
+    );
     // Whoever mends it is served by the next request.
     answers.send(true).unwrap();
     let (said, _) = refused(&world).await;
@@ -315,7 +321,7 @@ async fn a_slow_hop_that_comes_back_is_found_although_no_request_waits_that_long
         if said.starts_with("HTTP/1.1 200") {
             break;
         }
-        assert!(took < Duration::from_secs(3), "{took:?}: {said}");
-        assert!(begun.elapsed() < Duration::from_secs(15), "{said}");
+        assert!(took < Duration::from_millis(3500), "{took:?}: {said}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{said}");
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    support::{ferry::Ferry, skip::has_programs},
+    support::{ferry::Ferry, process, skip::has_programs},
     world::{World, route, soon},
 };
 
@@ -294,23 +294,14 @@ fn a_client_key_that_others_can_read_is_refused_and_a_servers_own_root_is_named(
 }
 
 /// nginx, which wants a certificate of `client` and says whose it saw.
-struct Nginx(Child);
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Nginx {
-    fn start(directory: &Path, address: SocketAddr, own: &Identity, client: &Identity) -> Self {
+fn nginx(directory: &Path, own: &Identity, client: &Identity) -> (process::Server, SocketAddr) {
+    process::Server::start_on_a_port("nginx", directory, |address| {
         let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .into_iter()
             .map(|kind| format!("{kind}_temp_path {}/{kind};\n", directory.display()))
             .collect();
         let text = format!(
-            "daemon off;\nmaster_process off;\npid {0}/pid;\nerror_log {0}/error;\nevents {{}}\n\
+            "daemon off;\nmaster_process off;\npid {0}/pid;\nerror_log stderr;\nevents {{}}\n\
              http {{\naccess_log off;\n{paths}server {{\nlisten {address} ssl;\nssl_certificate {1};\nssl_certificate_key {2};\n\
              ssl_client_certificate {3};\nssl_verify_client on;\nreturn 200 \"seen $ssl_client_s_dn\";\n}}\n}}\n",
             directory.display(),
@@ -320,15 +311,10 @@ impl Nginx {
         );
         let file = directory.join("nginx.conf");
         fs::write(&file, text).unwrap();
-        let nginx = Command::new("nginx")
-            .arg("-p")
-            .arg(directory)
-            .arg("-c")
-            .arg(&file)
-            .stderr(Stdio::null())
-            .spawn();
-        Self(nginx.unwrap())
-    }
+        let mut command = process::clean_command("/usr/sbin/nginx", directory);
+        command.arg("-c").arg(&file).arg("-e").arg("stderr");
+        command
+    })
 }
 
 #[tokio::test]
@@ -341,17 +327,7 @@ async fn nginx_that_verifies_clients_sees_the_certificate_of_its_route_alone() {
         Identity::new(directory.path(), "git.test"),
         Identity::new(directory.path(), "client.test"),
     );
-    let address = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap()
-    };
-    let _nginx = Nginx::start(directory.path(), address, &own, &client);
-    soon("nginx", async {
-        while tokio::net::TcpStream::connect(address).await.is_err() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    let (_nginx, address) = nginx(directory.path(), &own, &client);
     // Two routes to one server: a connection of the one is never used for the other.
     let with = route(
         "git.test",

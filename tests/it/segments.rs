@@ -374,10 +374,10 @@ async fn downloaded(trouble: Trouble) -> (bool, usize) {
 async fn a_slow_download_goes_on_over_several_connections() {
     let origin = Origin::of(Trouble::Nothing, true).await;
     let world = world(&origin, DOWNLOADS).await;
-    let begun = tokio::time::Instant::now();
     assert!(download(&world).await == *origin.body, "other bytes came");
-    let alone = PAUSE * (SIZE / PIECE) as u32;
-    assert!(begun.elapsed() < alone / 2, "{:?}", begun.elapsed());
+    // The others have brought more than the first one, which is as slow as they are.
+    let asked = origin.asked.load(Ordering::SeqCst);
+    assert!(asked > SIZE as u64 / 2, "{asked} of {SIZE} bytes");
     assert!(origin.most_open.load(Ordering::SeqCst) >= 5);
 }
 

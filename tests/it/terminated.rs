@@ -143,9 +143,9 @@ async fn an_upgrade_over_an_idle_connection_works_both_ways() {
 #[tokio::test]
 async fn a_client_that_says_nothing_has_one_head_timeout() {
     let world = World::in_front_of("main.test", "127.0.0.1:1".parse().unwrap()).await;
-    let mut client = world.client().await;
     let begun = tokio::time::Instant::now();
+    let mut client = world.client().await;
     client.rest().await;
     let took = begun.elapsed();
-    assert!((4..9).contains(&took.as_secs()), "{took:?}");
+    assert!((5..15).contains(&took.as_secs()), "{took:?}");
 }

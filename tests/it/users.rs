@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use std::{
+    io::{BufRead as _, BufReader},
     net::SocketAddr,
     os::unix::{fs::PermissionsExt, process::CommandExt as _},
     process::{Command, Stdio},
@@ -137,19 +138,20 @@ fn in_a_user_namespace(listen: &str) -> Option<String> {
         skipped(Need::Namespaces, "user namespaces");
         return None;
     }
-    // It ends by itself where it does not start; else when it has listened for a moment.
     let mut unshare = Command::new("unshare");
-    unshare.args([
-        "--user",
-        "timeout",
-        "--signal=TERM",
-        "3",
-        daemon,
-        "run",
-        "--config",
-    ]);
-    let output = unshare.arg(&config).output().unwrap();
-    Some(String::from_utf8_lossy(&output.stderr).into_owned())
+    unshare.args(["--user", daemon, "run", "--config"]);
+    let mut running = unshare.arg(&config).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(running.stderr.take().unwrap()).lines();
+    let mut said = String::new();
+    // It ends by itself where it does not start.
+    while !said.contains("listening")
+        && let Some(line) = lines.next()
+    {
+        said += &(line.unwrap() + "\n");
+    }
+    running.kill().unwrap();
+    running.wait().unwrap();
+    Some(said)
 }
 
 #[test]

@@ -58,13 +58,7 @@ fn a_storage_that_never_answers_fails_the_push_with_its_leg_and_reason_in_the_te
     let relay = Relay::holds_after(70_000, world.lfs.storage);
     let (_ferry, git) = ends_stalls(&world, relay.address);
     let work = work(&world, &git, &[150_000]);
-    let begun = Instant::now();
     let push = work.git(&["push", "origin", "main"]).badly();
-    assert!(
-        begun.elapsed() < Duration::from_secs(25),
-        "{:?}",
-        begun.elapsed()
-    );
     assert!(
         push.stderr
             .contains("origin/awaiting-head/stalled-no-answer"),
@@ -72,6 +66,7 @@ fn a_storage_that_never_answers_fails_the_push_with_its_leg_and_reason_in_the_te
         push.stderr
     );
     assert!(push.stderr.contains("answer_after"), "{}", push.stderr);
+    // git-lfs gives up by itself after 30 s, and says this.
     assert!(!push.stderr.contains("i/o timeout"), "{}", push.stderr);
 }
 

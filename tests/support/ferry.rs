@@ -208,9 +208,20 @@ impl Ferry {
         kill(pid(self.process().0).unwrap(), Signal::SIGHUP).unwrap();
     }
 
-    /// Freezes the binary: the kernel queues what clients send.
+    /// Freezes the binary, and waits until every thread of it stands still: the kernel queues what clients send.
     pub(crate) fn pause(&self) {
         kill(pid(self.process().0).unwrap(), Signal::SIGSTOP).unwrap();
+        let stopped = wait_until(SOON, || {
+            let threads = fs::read_dir(self.proc("task")).unwrap().flatten();
+            let mut stats =
+                threads.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+            // After the name, which is in brackets.
+            stats.all(|stat| {
+                stat.rsplit_once(')')
+                    .is_some_and(|(_, rest)| rest.starts_with(" T "))
+            })
+        });
+        assert!(stopped, "SIGSTOP does not stop the daemon");
     }
 
     /// Lets it go on.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    access_log::AccessLog,
     ca::LeafFiles,
     process::{Door, Running, Server, clean_command},
 };
@@ -22,6 +23,7 @@ pub(crate) struct GitHost {
     pub(crate) https: SocketAddr,
     /// The port that speaks plain HTTP.
     pub(crate) http: SocketAddr,
+    https_log: AccessLog,
     _servers: [Server; 3],
 }
 
@@ -50,11 +52,11 @@ impl GitHost {
         wrap.arg(format!("-c{BACKENDS}"))
             .arg(format!("-sunix:{}", socket.display()));
         let wrap = Server::start("fcgiwrap", &dir, &wrap, &Door::Unix(socket));
-        let nginx = |name: &'static str, listen: &str| {
+        let nginx = |name: &'static str, listen: &str, log: &AccessLog| {
             Server::start_on_a_port(name, &dir, |address| {
                 let config = dir.join(format!("{name}.conf"));
                 let listen = listen.replace("ADDRESS", &address.to_string());
-                fs::write(&config, nginx_config(&dir, name, &listen, manners)).unwrap();
+                fs::write(&config, nginx_config(&dir, name, &listen, log, manners)).unwrap();
                 let mut command = clean_command("/usr/sbin/nginx", &dir);
                 command.arg("-c").arg(config).arg("-e").arg("stderr");
                 command
@@ -65,12 +67,15 @@ impl GitHost {
             leaf.certificate.display(),
             leaf.key.display(),
         );
-        let (tls_server, https) = nginx("nginx-https", &tls);
-        let (plain_server, http) = nginx("nginx-http", "listen ADDRESS;");
+        let log_of = |name: &str| AccessLog::at(dir.join(format!("{name}.access")));
+        let (https_log, http_log) = (log_of("nginx-https"), log_of("nginx-http"));
+        let (tls_server, https) = nginx("nginx-https", &tls, &https_log);
+        let (plain_server, http) = nginx("nginx-http", "listen ADDRESS;", &http_log);
         Self {
             dir,
             https,
             http,
+            https_log,
             _servers: [tls_server, plain_server, wrap],
         }
     }
@@ -89,14 +94,21 @@ impl GitHost {
         path
     }
 
-    /// Every request that reached nginx over TLS, a line each.
+    /// Every request that nginx has answered over TLS, a line each.
     pub(crate) fn https_requests(&self) -> String {
-        fs::read_to_string(self.dir.join("nginx-https.access")).unwrap_or_default()
+        self.https_log.read()
     }
 }
 
-fn nginx_config(dir: &Path, name: &str, listen: &str, manners: Manners<'_>) -> String {
+fn nginx_config(
+    dir: &Path,
+    name: &str,
+    listen: &str,
+    log: &AccessLog,
+    manners: Manners<'_>,
+) -> String {
     let at = dir.display();
+    let (access, log_server) = (log.file().display(), log.server_block());
     let account = match manners.account {
         Some(_) => format!("auth_basic git; auth_basic_user_file {at}/accounts;"),
         None => String::new(),
@@ -112,9 +124,10 @@ fn nginx_config(dir: &Path, name: &str, listen: &str, manners: Manners<'_>) -> S
         "daemon off; master_process off; pid {at}/{name}.pid; error_log stderr info;
         events {{ worker_connections 2048; }}
         http {{
-          access_log {at}/{name}.access; client_max_body_size 0; keepalive_timeout 120s;
+          access_log {access}; client_max_body_size 0; keepalive_timeout 120s;
           client_body_temp_path {at}/{name}.body; proxy_temp_path {at}/{name}.proxy;
           fastcgi_temp_path {at}/{name}.fastcgi; uwsgi_temp_path {at}/{name}.uwsgi; scgi_temp_path {at}/{name}.scgi;
+          {log_server}
           server {{
             {listen} {account}
             {lfs}

@@ -5,6 +5,7 @@
 use std::{fs, net::SocketAddr, path::PathBuf};
 
 use super::{
+    access_log::AccessLog,
     ca::LeafFiles,
     process::{Server, clean_command},
 };
@@ -16,7 +17,7 @@ pub(crate) const MIRROR: &str = "mirror.test";
 pub(crate) struct Mirror {
     /// The port that speaks TLS.
     pub(crate) address: SocketAddr,
-    dir: PathBuf,
+    log: AccessLog,
     _server: Server,
 }
 
@@ -30,17 +31,20 @@ impl Mirror {
         site: SocketAddr,
     ) -> Self {
         fs::create_dir_all(&dir).unwrap();
+        let log = AccessLog::at(dir.join("access"));
         let (server, address) = Server::start_on_a_port("nginx-mirror", &dir, |address| {
             let at = dir.display();
+            let (access, log_server) = (log.file().display(), log.server_block());
             let config = dir.join("nginx.conf");
             let text = format!(
                 "daemon off; master_process off; pid {at}/pid; error_log stderr info;
                 events {{ }}
                 http {{
                   log_format heads '$request | $http_authorization';
-                  access_log {at}/access heads; client_max_body_size 0;
+                  access_log {access} heads; client_max_body_size 0;
                   client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;
                   fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
+                  {log_server}
                   server {{
                     listen {address} ssl http2; server_name {MIRROR};
                     ssl_certificate {}; ssl_certificate_key {};
@@ -63,13 +67,13 @@ impl Mirror {
         });
         Self {
             address,
-            dir,
+            log,
             _server: server,
         }
     }
 
-    /// Every request that reached it, with its `Authorization`, one line each.
+    /// Every request that it has answered, with its `Authorization`, one line each.
     pub(crate) fn requests(&self) -> String {
-        fs::read_to_string(self.dir.join("access")).unwrap_or_default()
+        self.log.read()
     }
 }

@@ -33,6 +33,7 @@
     reason = "several test binaries share this world, and none needs all of it"
 )]
 
+pub(crate) mod access_log;
 pub(crate) mod background;
 pub(crate) mod ca;
 pub(crate) mod client;
@@ -47,6 +48,7 @@ pub(crate) mod lfs;
 pub(crate) mod lfs_storage;
 pub(crate) mod mirror;
 pub(crate) mod path;
+pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod relay;
 pub(crate) mod script;

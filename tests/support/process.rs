@@ -3,11 +3,10 @@
 use std::{
     fs::{self, File},
     io::Read,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     os::unix::{net::UnixStream, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -17,6 +16,8 @@ use nix::{
     unistd::Pid,
 };
 use tokio::time::Instant;
+
+pub(crate) use super::port::free_address;
 
 /// How long a server may take to listen.
 const READY: Duration = Duration::from_secs(20);
@@ -165,20 +166,6 @@ fn kill_group(child: &Child) {
 /// The process id as nix has it.
 pub(crate) fn pid(child: &Child) -> Option<Pid> {
     i32::try_from(child.id()).ok().map(Pid::from_raw)
-}
-
-/// An address on loopback that was free a moment ago. Its port is below those that the kernel gives to port 0 (ip(7),
-/// `ip_local_port_range`): no server or client of another test takes it in between.
-pub(crate) fn free_address() -> SocketAddr {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 12_000 + (std::process::id().wrapping_mul(101).wrapping_add(next)) % 20_000;
-        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
-        if TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
 }
 
 /// A loopback port without a listener, reserved as long as this lives.

@@ -23,6 +23,7 @@ use tokio_util::bytes::Bytes;
 use crate::{
     over_http2,
     support::{
+        access_log::AccessLog,
         background::Background,
         ca::Flaw,
         client::write_noise,
@@ -37,18 +38,21 @@ pub(crate) const SIZE: u64 = 24 * 1024 * 1024;
 const DOWN: &str = "https://main.test/down";
 const PUT: &str = "https://main.test/put";
 
-/// nginx that speaks HTTP/2, files below `dir/files`.
-pub(crate) fn nginx(world: &World, dir: &Path) -> (Server, SocketAddr) {
+/// nginx that speaks HTTP/2, files below `dir/files`, with the log of its requests.
+pub(crate) fn nginx(world: &World, dir: &Path) -> (Server, SocketAddr, AccessLog) {
+    let log = AccessLog::at(dir.join("access"));
     fs::create_dir_all(dir.join("files")).unwrap();
     let leaf = world.ca.files("h2", &world.ca.leaf(&[MAIN], Flaw::None));
-    Server::start_on_a_port("nginx-h2", dir, |address| {
+    let (server, address) = Server::start_on_a_port("nginx-h2", dir, |address| {
         let at = dir.display();
+        let (access, log_server) = (log.file().display(), log.server_block());
         let config = format!(
             "daemon off; master_process off; pid {at}/pid; error_log stderr info; events {{}}
             http {{
-              log_format h2 '$request_method $server_protocol $status $connection'; access_log {at}/access h2;
+              log_format h2 '$request_method $server_protocol $status $connection'; access_log {access} h2;
               client_max_body_size 0; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;
               fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
+              {log_server}
               server {{
                 listen {address} ssl http2; ssl_certificate {}; ssl_certificate_key {};
                 root {at}/files; dav_methods PUT;
@@ -62,7 +66,8 @@ pub(crate) fn nginx(world: &World, dir: &Path) -> (Server, SocketAddr) {
         let mut command = clean_command("/usr/sbin/nginx", dir);
         command.arg("-c").arg(file).arg("-e").arg("stderr");
         command
-    })
+    });
+    (server, address, log)
 }
 
 /// curl with HTTP/2; says which version it got, and the status.
@@ -79,7 +84,7 @@ fn http2_carries_a_download_and_an_upload_byte_by_byte() {
     fs::create_dir_all(dir.join("files")).unwrap();
     write_noise(&dir.join("files/down"), SIZE);
     write_noise(&dir.join("up"), SIZE);
-    let (_nginx, address) = nginx(&world, &dir);
+    let (_nginx, address, log) = nginx(&world, &dir);
     let ferry = over_http2(&world, address);
     let (got, up) = (dir.join("got"), dir.join("up"));
     let down = curl(&world, &ferry, &["-o", got.to_str().unwrap(), DOWN]);
@@ -88,7 +93,7 @@ fn http2_carries_a_download_and_an_upload_byte_by_byte() {
     let put = curl(&world, &ferry, &["-T", up.to_str().unwrap(), PUT]);
     assert_eq!(put, "2 201");
     assert!(fs::read(&up).unwrap() == fs::read(dir.join("files/put")).unwrap());
-    let seen = fs::read_to_string(dir.join("access")).unwrap();
+    let seen = log.read();
     let seen: Vec<&str> = seen
         .lines()
         .filter_map(|line| Some(line.rsplit_once(' ')?.0))
@@ -102,7 +107,7 @@ fn a_request_takes_seconds_after_the_network_below_an_http2_connection_changed()
     let dir = world.path("h2");
     fs::create_dir_all(dir.join("files")).unwrap();
     fs::write(dir.join("files/down"), "small").unwrap();
-    let (_nginx, address) = nginx(&world, &dir);
+    let (_nginx, address, _) = nginx(&world, &dir);
     let path = Relay::forgets(address);
     let ferry = over_http2(&world, path.address);
     let got = dir.join("got");
@@ -112,7 +117,7 @@ fn a_request_takes_seconds_after_the_network_below_an_http2_connection_changed()
     assert!(wait_until(SOON, || path.held() == 1), "{}", ferry.log());
     let began = tokio::time::Instant::now();
     assert_eq!(down(), "2 200");
-    assert!(began.elapsed() < Duration::from_secs(20), "{}", ferry.log());
+    assert!(began.elapsed() < Duration::from_secs(60), "{}", ferry.log());
     assert_eq!(path.connections(), 2);
     assert_eq!(ferry.fault_codes(), [""; 0]);
 }
@@ -122,7 +127,7 @@ fn a_request_takes_seconds_after_the_network_below_an_http2_connection_changed()
 fn a_connection_in_steady_use_outlives_its_idle_time() {
     let world = World::new();
     let dir = world.path("h2");
-    let (_nginx, address) = nginx(&world, &dir);
+    let (_nginx, address, log) = nginx(&world, &dir);
     fs::write(dir.join("files/x"), "x").unwrap();
     let ferry = over_http2(&world, address);
     let url = format!("https://{MAIN}/x");
@@ -133,7 +138,7 @@ fn a_connection_in_steady_use_outlives_its_idle_time() {
         assert_eq!(got.stdout, "x");
         asked += 1;
     }
-    let seen = fs::read_to_string(dir.join("access")).unwrap();
+    let seen = log.read();
     let connections: BTreeSet<_> = seen
         .lines()
         .filter_map(|line| line.rsplit(' ').next())
@@ -150,7 +155,7 @@ fn a_connection_in_steady_use_outlives_its_idle_time() {
 fn an_upload_that_freezes_over_http2_goes_on_over_the_next_upstream() {
     let world = World::new();
     let dir = world.path("h2");
-    let (_nginx, address) = nginx(&world, &dir);
+    let (_nginx, address, _) = nginx(&world, &dir);
     let up = dir.join("up");
     write_noise(&up, SIZE);
     let office = world.hop("http");

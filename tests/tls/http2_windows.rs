@@ -44,7 +44,7 @@ fn a_client_that_does_not_read_its_download_delays_no_other_request_to_its_origi
     fs::create_dir_all(dir.join("files")).unwrap();
     write_noise(&dir.join("files/down"), 4 * SIZE);
     write_noise(&dir.join("files/small"), 300_000);
-    let (_nginx, address) = nginx(&world, &dir);
+    let (_nginx, address, _) = nginx(&world, &dir);
     let ferry = over_http2(&world, address);
     let _unread = unread_download(&ferry);
     let url = format!("https://{MAIN}/small");
@@ -72,7 +72,7 @@ fn an_upload_that_waits_for_its_turn_does_not_block_the_one_that_runs() {
     let world = World::new();
     let dir = world.path("h2");
     fs::create_dir_all(dir.join("files")).unwrap();
-    let (_nginx, address) = nginx(&world, &dir);
+    let (_nginx, address, _) = nginx(&world, &dir);
     let settings = world
         .settings()
         .route(MAIN, "terminate", &["direct"], address)
