@@ -37,6 +37,11 @@ impl Look {
         scheme: "dark",
         ..Self::DESK
     };
+    /// Half of a desktop's screen.
+    pub(crate) const HALF: Self = Self {
+        width: 800,
+        ..Self::DESK
+    };
     pub(crate) const PHONE: Self = Self {
         width: 390,
         height: 844,

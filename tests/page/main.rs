@@ -194,6 +194,35 @@ fn the_page_fits_a_desktop_and_a_phone_in_light_and_dark_and_works_without_scrip
 }
 
 #[test]
+fn half_a_screen_shows_whole_fault_codes_and_the_route_that_fails() {
+    let world = World::new();
+    let Some(mut browser) = page(&world, Look::HALF) else {
+        return;
+    };
+    world.fetch("/me/model.git/info/refs?service=git-receive-pack");
+    world.fail(&format!("/cut/{OID}"));
+    browser.wait(
+        "both rows",
+        "document.querySelectorAll('#finished .row').length === 2",
+    );
+    let code = "[...document.querySelectorAll('#finished .stage span')].map(it => it.textContent).join(' ')";
+    let shown = browser.value(code);
+    let shown = shown.as_str().unwrap();
+    assert!(shown.contains("origin/awaiting-head/"), "{shown}");
+    let cut = "[...document.querySelectorAll('.stage span')].filter(it => it.scrollWidth > it.clientWidth + 1 && it.getClientRects().length).length";
+    assert_eq!(browser.value(cut), 0);
+    // The connection works for the other route: it is not broken as a whole.
+    browser.wait(
+        "the route that fails",
+        "document.querySelector('#map svg').textContent.includes('failing for hf-lfs')",
+    );
+    let nodes = "[...document.querySelectorAll('#map circle')].map(it => it.getAttribute('class')).sort().join(' ')";
+    assert_eq!(browser.value(nodes), "degraded failing healthy");
+    browser.picture("half");
+    browser.assert_clean(&world.page());
+}
+
+#[test]
 fn a_download_in_segments_shows_each_connection() {
     const ROWS: &str = "[...document.querySelectorAll('.more-of td:first-child')].filter(it => it.textContent === 'for later ranges')";
     let world = World::new();

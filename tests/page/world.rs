@@ -82,6 +82,19 @@ impl World {
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     }
 
+    /// Requests `path` of the storage, which closes without a response.
+    pub(crate) fn fail(&self, path: &str) {
+        let mut client = TcpStream::connect(self.ferry.address).unwrap();
+        write!(
+            client,
+            "GET http://{STORAGE}{path} HTTP/1.1\r\nHost: {STORAGE}\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    }
+
     /// Downloads `path` of the storage.
     pub(crate) fn download(&self, path: &str) -> JoinHandle<()> {
         let (address, path) = (self.ferry.address, path.to_owned());
@@ -165,6 +178,9 @@ fn answer(mut stream: TcpStream, gone: &AtomicBool) -> std::io::Result<()> {
         head.push(byte[0]);
     }
     let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    if head.contains("/cut/") {
+        return Ok(());
+    }
     if head.contains("/large/") {
         return send_large(stream, &head, gone);
     }

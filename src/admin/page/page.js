@@ -292,13 +292,15 @@ function map() {
   const connectionOf = it => (it.mirror ? `${it.hop || "direct"} to ${it.mirror}` : it.hop || "direct");
   const connections = [...new Set(ups.map(connectionOf))], routes = [...new Set(ups.map(it => it.route))];
   const worst = list => ["failing", "degraded", "healthy", "unused"].find(health => list.some(it => it.health === health)) || "unused";
+  // A connection that works for one route and fails for another is not broken as a whole.
+  const overall = list => (worst(list) === "failing" && list.some(it => it.health === "healthy") ? "degraded" : worst(list));
   const wide = Math.max(300, $("map").clientWidth), small = wide < 560, h = small ? 46 : 50, gap = 10, pad = small ? 8 : 18;
   const w = Math.min(220, (wide - 2 * pad) * 0.29), rows = Math.max(connections.length, routes.length, 1), tall = rows * (h + gap) - gap;
   const picture = svg("svg", { width: wide, height: tall + 4, viewBox: `0 -2 ${wide} ${tall + 4}`, role: "img" });
   const spoken = ups.map(it => `${it.route} over ${connectionOf(it)}: ${it.health}`).join("; ");
   picture.setAttribute("aria-label", spoken || "no route in use");
   const place = (count, at) => (tall - count * (h + gap) + gap) / 2 + at * (h + gap);
-  const line = (x1, y1, x2, y2, list) => picture.append(svg("path", { class: `${worst(list)}${list.some(it => it.running) ? " used" : ""}`, d: `M${x1} ${y1}C${(x1 + x2) / 2} ${y1} ${(x1 + x2) / 2} ${y2} ${x2} ${y2}` }));
+  const line = (x1, y1, x2, y2, list) => picture.append(svg("path", { class: `${overall(list)}${list.some(it => it.running) ? " used" : ""}`, d: `M${x1} ${y1}C${(x1 + x2) / 2} ${y1} ${(x1 + x2) / 2} ${y2} ${x2} ${y2}` }));
   const x = [pad, (wide - w) / 2, wide - pad - w], cut = (text, room) => (text.length > room ? `${text.slice(0, room - 1)}…` : text), room = Math.floor((w - 26) / 7);
   connections.forEach((it, at) => line(x[0] + w, tall / 2, x[1], place(connections.length, at) + h / 2, ups.filter(up => connectionOf(up) === it)));
   for (const up of ups) line(x[1] + w, place(connections.length, connections.indexOf(connectionOf(up))) + h / 2, x[2], place(routes.length, routes.indexOf(up.route)) + h / 2, [up]);
@@ -306,10 +308,13 @@ function map() {
     picture.append(svg("rect", { x: left, y: top, width: w, height: h, rx: 9 }));
     const t = svg("text", { x: left + 12, y: top + h / 2 - 3 }), s = svg("text", { x: left + 12, y: top + h / 2 + 14, class: "s" }), tip = svg("title", {});
     t.textContent = cut(title, room); s.textContent = cut(sub, room + 2); tip.textContent = `${title}: ${sub}`; t.append(tip); picture.append(t, s);
-    if (list) picture.append(svg("circle", { cx: left + w - 12, cy: top + 13, r: 4.5, class: worst(list) }));
+    if (list) picture.append(svg("circle", { cx: left + w - 12, cy: top + 13, r: 4.5, class: overall(list) }));
   };
   node(x[0], tall / 2 - h / 2, small ? "clients" : "git, git-lfs, ssh…", `${state.running} running`);
-  const say = list => { const open = list.find(it => it.circuits.length); return open ? `${open.circuits[0].state}: ${open.circuits[0].code}` : worst(list); };
+  const say = list => {
+    const open = list.find(it => it.circuits.length), part = overall(list) === "degraded" && list.filter(it => it.health === "failing").map(it => it.route);
+    return open ? `${open.circuits[0].state}: ${open.circuits[0].code}` : part && part.length ? `failing for ${part.join(", ")}` : worst(list);
+  };
   connections.forEach((it, at) => { const list = ups.filter(up => connectionOf(up) === it); node(x[1], place(connections.length, at), it, say(list), list); });
   routes.forEach((it, at) => { const list = ups.filter(up => up.route === it); node(x[2], place(routes.length, at), it, list[0].hosts.join(", ") || "other hosts", [list.find(up => up.health === "healthy") || { health: worst(list) }]); });
   $("map").replaceChildren(picture);
