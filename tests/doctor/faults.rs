@@ -40,6 +40,44 @@ fn a_healthy_network_is_healthy_and_every_body_arrives() {
     assert!(said.verdict("works").contains(STORAGE), "{:#}", said.json);
 }
 
+/// Storage does not want a large body at a path that does not exist: it reads what came and closes, as relays before it do.
+#[test]
+fn a_storage_that_closes_after_the_whole_body_is_not_broken() {
+    let world = World::new();
+    let background = Background::new();
+    let acceptor = world.ca.leaf(&[STORAGE], Flaw::None).acceptor(&[]);
+    let storage = background.serve(move |stream, _| {
+        let acceptor = acceptor.clone();
+        async move {
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                return;
+            };
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let Ok(byte) = stream.read_u8().await else {
+                    return;
+                };
+                head.push(byte);
+            }
+            let head = String::from_utf8(head).unwrap().to_lowercase();
+            let field = head.split("content-length: ").nth(1);
+            let length = field.and_then(|text| text.lines().next()?.parse().ok());
+            let mut body = vec![0; length.unwrap_or(0)];
+            if stream.read_exact(&mut body).await.is_err() || body.len() > 64 * 1024 {
+                return;
+            }
+            let answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    let settings = world.settings_to_storage(&["direct"], storage);
+    let said = doctor(&settings.write("127.0.0.1:0"), &[]);
+    assert_eq!(said.finished.status.code(), Some(0), "{:#}", said.json);
+    let large = said.check(STORAGE, "direct", "post-256k");
+    assert_eq!(large["shown"], "all acknowledged", "{large}");
+}
+
 #[test]
 fn a_hop_that_refuses_the_storage_is_named_and_the_way_that_works_comes_first() {
     let world = World::new();

@@ -238,6 +238,13 @@ fn judge(probe: &Probe, sent: &PostProgress, size: usize, took: Duration) -> Che
         ))),
         (Some(status), _) => Ok(Outcome::unmeasured(format!("{status} at once"))
             .detail(format!("the response came early: {got}"))),
+        // Every byte reached the origin: it does not want this body, and the path carries an upload.
+        (None, Some(FaultKind::ClosedEarly | FaultKind::Reset))
+            if whole && all >= MEASURABLE && probe.hop().is_none() =>
+        {
+            Ok(Outcome::passed("all acknowledged")
+                .detail(format!("closed without a response: {got}")))
+        }
         (None, Some(kind)) => {
             let stage = if whole {
                 Stage::AwaitingHead

@@ -149,30 +149,38 @@ pub(super) fn kind(finding: &Finding) -> &str {
     code.rsplit('/').next().unwrap_or_default()
 }
 
+/// The hop as the subject of a sentence.
+fn proxy(upstream: &str) -> String {
+    match upstream {
+        "environment" => "the proxy of the environment".into(),
+        name => format!("the proxy {name}"),
+    }
+}
+
 fn why(path: &PathSummary, root: &Finding) -> String {
-    let upstream = &path.name.upstream;
+    let proxy = proxy(&path.name.upstream);
     let code = root.outcome.code.as_deref().unwrap_or_default();
     match (root.check, kind(root)) {
         ("name", "name-unknown") if code.starts_with("hop/") => {
-            format!("the name of the proxy {upstream} cannot be resolved")
+            format!("the name of {proxy} cannot be resolved")
         }
-        ("tcp", kind) if code.starts_with("hop/") => proxy_down(upstream, kind),
+        ("tcp", kind) if code.starts_with("hop/") => proxy_down(&proxy, kind),
         ("name", "name-unknown") => "the name cannot be resolved".into(),
         ("name", "timed-out") => "the name server does not answer".into(),
         ("tcp", "refused") => "nothing listens on the port".into(),
         ("tcp", "timed-out") => "the port does not answer: it is filtered".into(),
         ("tcp", "unreachable") => "the network has no route to it".into(),
-        ("hop", "hop-authentication") => format!("{upstream} {}", log_in(root)),
+        ("hop", "hop-authentication") => format!("{proxy} {}", log_in(root)),
         ("hop", "hop-refused-403" | "socks-refused-2") => {
-            format!("{upstream} does not allow this host")
+            format!("{proxy} does not allow this host")
         }
         ("hop", "target-refused") => {
-            format!("{upstream} does not allow this host or cannot reach it")
+            format!("{proxy} does not allow this host or cannot reach it")
         }
         ("hop", kind) if kind.starts_with("hop-refused") || kind.starts_with("socks-refused") => {
-            format!("{upstream} cannot reach this host")
+            format!("{proxy} cannot reach this host")
         }
-        ("hop", "timed-out") => format!("{upstream} accepts the request and does not connect"),
+        ("hop", "timed-out") => format!("{proxy} accepts the request and does not connect"),
         ("tls", kind) => handshake(path, kind),
         ("certificate", kind) => certificate(root, kind),
         ("portal", _) => "the log-in page of this network answers instead".into(),
@@ -193,11 +201,11 @@ fn why(path: &PathSummary, root: &Finding) -> String {
 }
 
 /// No TCP connection to a hop.
-fn proxy_down(upstream: &str, kind: &str) -> String {
+fn proxy_down(proxy: &str, kind: &str) -> String {
     match kind {
-        "refused" => format!("the proxy {upstream} does not run, or its address is wrong"),
-        "unreachable" => format!("the network has no route to the proxy {upstream}"),
-        _ => format!("the proxy {upstream} does not answer: it is down or filtered"),
+        "refused" => format!("{proxy} does not run, or its address is wrong"),
+        "unreachable" => format!("the network has no route to {proxy}"),
+        _ => format!("{proxy} does not answer: it is down or filtered"),
     }
 }
 
@@ -213,11 +221,14 @@ fn log_in(root: &Finding) -> &'static str {
     }
 }
 
-/// True where small packets pass and large ones do not.
+/// True where small packets pass and large ones get no acknowledgement. A connection that is closed or reset lost none.
 pub(super) fn mtu(path: &PathSummary) -> bool {
-    path.state("post-1k") == Some(State::Passed)
-        && (path.state("post-mtu") == Some(State::Failed)
-            || path.state("post-256k") == Some(State::Failed))
+    let lost = |check| {
+        let found = path.findings.iter().find(|found| found.check == check);
+        found
+            .is_some_and(|found| found.outcome.state == State::Failed && kind(found) == "timed-out")
+    };
+    path.state("post-1k") == Some(State::Passed) && (lost("post-mtu") || lost("post-256k"))
 }
 
 /// True where only the handshake with the host's name fails.

@@ -72,7 +72,7 @@ fn a_working_upstream_is_put_before_a_hop_that_refuses_the_storage() {
     let broken = verdict.broken.clone().unwrap();
     assert!(
         broken.starts_with(
-            "storage.test (storage) fails through office: office does not allow this host"
+            "storage.test (storage) fails through office: the proxy office does not allow this host"
         ),
         "{broken}"
     );
@@ -253,6 +253,20 @@ fn a_path_that_loses_large_packets_gets_a_smaller_max_segment() {
         toml.contains(r#"dial = { max_segment = "1220 B" }"#),
         "{toml}"
     );
+}
+
+#[test]
+fn an_upload_that_is_closed_or_reset_gets_no_advice_on_packet_sizes() {
+    for code in [
+        "origin/sending-body/reset",
+        "hop/awaiting-head/closed-early",
+    ] {
+        let cut = vec![("post-256k", failed(code))];
+        let verdict = of(&checks_of(&path("hf.co", "direct", Some(0)), cut));
+        assert!(verdict.broken.unwrap().contains("an upload stops midway"));
+        let change = verdict.change;
+        assert!(change.is_none_or(|change| change.toml.is_none()), "{code}");
+    }
 }
 
 #[test]
