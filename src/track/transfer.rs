@@ -216,6 +216,15 @@ impl TransferHandle {
         self.0.state().enter(stage, self.0.begun, Instant::now());
     }
 
+    /// Marks that the transfer enters `stage`, unless it is that far already. Before the first attempt nothing is sent: a body that is read
+    /// into memory then belongs to the client's request.
+    pub(crate) fn advance(&self, stage: Stage) {
+        let mut state = self.0.state();
+        if state.attempts > 0 && state.stage < stage {
+            state.enter(stage, self.0.begun, Instant::now());
+        }
+    }
+
     /// The current stage.
     pub(crate) fn stage(&self) -> Stage {
         self.0.state().stage

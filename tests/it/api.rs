@@ -114,6 +114,36 @@ async fn a_retried_transfer_is_found_by_its_number_with_stages_and_attempts() {
     assert_eq!(failed["transfers"].as_array().unwrap().len(), 0);
 }
 
+/// The small body of a request that only reads is read into memory before the first attempt: the timeline once began with a wait for a
+/// response to a request that had not been sent.
+#[tokio::test]
+async fn the_timeline_of_a_request_whose_body_is_read_first_has_each_stage_once() {
+    let (address, _served) = origin(|connections| async move {
+        let mut stream = connections.asked().await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    let request = "POST http://origin.test/a/b.git/info/lfs/objects/batch HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\
+                   Connection: close\r\n\r\n{}";
+    client.send(request.to_owned()).await;
+    client.rest().await;
+    world.is_quiet().await;
+    let (_, history) = get(&world, "/-/api/history").await;
+    let stages = &history["transfers"][0]["timeline"]["stages"];
+    let names: Vec<&str> = stages
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["stage"].as_str().unwrap())
+        .collect();
+    let mut once = names.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(names.len(), once.len(), "{names:?}");
+}
+
 #[tokio::test]
 async fn thousands_of_transfers_come_a_page_at_a_time() {
     let (address, _served) = origin(answers).await;

@@ -129,9 +129,7 @@ impl RequestBody {
     fn count(&mut self, read: FrameOrigin) -> Frame<Bytes> {
         if !self.begun {
             self.begun = true;
-            if self.transfer.stage() < Stage::SendingBody {
-                self.transfer.enter(Stage::SendingBody);
-            }
+            self.transfer.advance(Stage::SendingBody);
         }
         let size = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, Bytes::len) as u64;
         let mut frame = match read {
@@ -160,9 +158,7 @@ impl RequestBody {
 
     fn end(&mut self) {
         self.release_source();
-        if self.transfer.stage() < Stage::AwaitingHead {
-            self.transfer.enter(Stage::AwaitingHead);
-        }
+        self.transfer.advance(Stage::AwaitingHead);
     }
 
     fn release_source(&mut self) {
