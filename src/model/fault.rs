@@ -109,6 +109,19 @@ impl Fault {
         )
     }
 
+    /// What the system or the peer says, without the code and the peer; `None` where it says nothing.
+    pub(crate) fn cause(&self) -> Option<String> {
+        let (own, chain) = (self.to_string(), self.chain());
+        let below = chain.strip_prefix(&*own).unwrap_or_default();
+        let below = without_numbers(below.trim_start_matches(": "));
+        match (self.detail.as_deref(), below) {
+            (None, "") => None,
+            (Some(detail), "") => Some(detail.to_owned()),
+            (None, below) => Some(below.to_owned()),
+            (Some(detail), below) => Some(format!("{detail}: {below}")),
+        }
+    }
+
     /// This level and every level below, each once: for one line of log.
     pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();
@@ -124,6 +137,11 @@ impl Fault {
         }
         text
     }
+}
+
+/// `Connection refused`, not `Connection refused (os error 111)`.
+pub(crate) fn without_numbers(cause: &str) -> &str {
+    cause.split(" (os error ").next().unwrap_or(cause)
 }
 
 /// `text` with its first letter in lower case, to be part of another sentence. An acronym keeps its capitals.

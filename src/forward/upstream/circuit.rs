@@ -172,10 +172,9 @@ impl CircuitScope<'_> {
         fault: &Fault,
         now: Instant,
     ) {
-        let known = (fault.leg, fault.stage, &fault.kind);
         let cooldown = (self.route.dial.cooldown, now);
         let health = &shared.health;
-        health.note_sole_death(self.target, &upstream.label, known, cooldown);
+        health.note_sole_death(self.target, &upstream.label, fault, cooldown);
     }
 
     /// Why the only upstream of this host is known to be dead.

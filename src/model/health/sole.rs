@@ -10,7 +10,7 @@
 //! The short attempt is the probe: once the upstream works again, the next request succeeds. On a slow path it is too short, so one attempt
 //! goes on in the background until the timeouts of `dial`.
 
-use std::time::Duration;
+use std::{error::Error, fmt, time::Duration};
 
 use tokio::time::Instant;
 
@@ -56,17 +56,51 @@ pub(crate) struct DeadUpstream {
     leg: Leg,
     stage: Stage,
     kind: FaultKind,
+    peer: Option<Box<str>>,
+    cause: Option<Box<str>>,
 }
 
 impl DeadUpstream {
+    /// `fault`, found at `since`.
+    fn of(fault: &Fault, since: Instant) -> Self {
+        Self {
+            since,
+            leg: fault.leg,
+            stage: fault.stage,
+            kind: fault.kind.clone(),
+            peer: fault.peer.clone(),
+            cause: fault.cause().map(Into::into),
+        }
+    }
+
     /// The fault of a request that is answered from the known reason.
     pub(crate) fn fault(&self, now: Instant) -> Fault {
-        let since = now.saturating_duration_since(self.since).as_secs();
-        Fault::new(self.leg, self.stage, self.kind.clone()).detail(format!(
-            "found {since} s ago; gitferry keeps trying in the background, and requests fail soon until an attempt succeeds"
-        ))
+        let seconds = now.saturating_duration_since(self.since).as_secs();
+        let mut fault = Fault::new(self.leg, self.stage, self.kind.clone());
+        fault.peer.clone_from(&self.peer);
+        fault.detail.clone_from(&self.cause);
+        fault.source(KnownFault { seconds })
     }
 }
+
+/// The source of a fault that no attempt of this request found.
+#[derive(Debug)]
+struct KnownFault {
+    /// Seconds since it was found.
+    seconds: u64,
+}
+
+impl fmt::Display for KnownFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "found {} s ago; gitferry keeps trying in the background, and requests fail soon until an attempt succeeds",
+            self.seconds
+        )
+    }
+}
+
+impl Error for KnownFault {}
 
 impl Health {
     /// Records a success through the only upstream of `host`. Returns the time without a success, where requests waited for the upstream or
@@ -111,20 +145,23 @@ impl Health {
         &self,
         host: &Target,
         upstream: &str,
-        (leg, stage, kind): (Leg, Stage, &FaultKind),
+        fault: &Fault,
         (cooldown, now): (Duration, Instant),
     ) {
+        // It was declared dead because of an earlier request.
+        if fault
+            .source
+            .as_ref()
+            .is_some_and(|it| it.is::<KnownFault>())
+        {
+            return;
+        }
         let mut table = self.table();
         let since = match table.sole(host, upstream) {
             Some(Sole::WaitedFor { since, .. }) => *since,
             Some(Sole::Working | Sole::Dead { .. }) | None => now,
         };
-        let known = DeadUpstream {
-            since,
-            leg,
-            stage,
-            kind: kind.clone(),
-        };
+        let known = DeadUpstream::of(fault, since);
         // The short attempts, which find the same failure, do not prolong it.
         if let Some(Sole::Dead { until, .. }) = table.sole(host, upstream)
             && now < *until
@@ -193,7 +230,11 @@ mod tests {
         Target::parse(text, None).unwrap()
     }
 
-    const REFUSED: (Leg, Stage, &FaultKind) = (Leg::Hop, Stage::Connecting, &FaultKind::Refused);
+    fn refused() -> Fault {
+        Fault::new(Leg::Hop, Stage::Connecting, FaultKind::Refused)
+            .peer("192.0.2.1:3128")
+            .source(std::io::Error::from_raw_os_error(111))
+    }
 
     #[test]
     fn the_first_failure_after_a_success_is_waited_out_once_for_all_requests() {
@@ -226,24 +267,21 @@ mod tests {
         let second = Duration::from_secs(1);
         let dead = |at| health.known_dead(&host("a:443"), "office", at);
         assert_eq!(dead(now), None);
-        health.note_sole_death(&host("a:443"), "office", REFUSED, (30 * second, now));
+        let dies = |fault: &Fault, at| {
+            health.note_sole_death(&host("a:443"), "office", fault, (30 * second, at));
+        };
+        dies(&refused(), now);
         let fault = dead(now + 5 * second).unwrap().fault(now + 5 * second);
-        assert_eq!(fault.code(), "hop/connecting/refused");
-        assert!(fault.detail.unwrap().starts_with("found 5 s ago"));
-        // A short attempt that also fails does not restart the cooldown.
-        health.note_sole_death(
-            &host("a:443"),
-            "office",
-            REFUSED,
-            (30 * second, now + 20 * second),
+        assert_eq!(
+            fault.chain(),
+            "hop/connecting/refused with 192.0.2.1:3128 (Connection refused): found 5 s ago; gitferry keeps trying in the background, \
+             and requests fail soon until an attempt succeeds"
         );
+        // A short attempt that also fails does not restart the cooldown, and neither does the known fault.
+        dies(&refused(), now + 20 * second);
+        dies(&fault, now + 30 * second);
         assert_eq!(dead(now + 30 * second), None);
-        health.note_sole_death(
-            &host("a:443"),
-            "office",
-            REFUSED,
-            (30 * second, now + 31 * second),
-        );
+        dies(&refused(), now + 31 * second);
         assert!(dead(now + 32 * second).is_some());
         let away = health.note_sole_success(&host("a:443"), "office", now + 32 * second);
         assert_eq!(away, Some(second), "since it was found");

@@ -107,7 +107,7 @@ pub(crate) fn advice(verdict: Verdict, about: StallContext<'_>) -> Advice {
         }
         Verdict::PathMtu => about.smaller_segments(),
         Verdict::PeerNotReading => about.other_upstream(format!(
-            "{host} stopped reading: lower `at_once` of `uploads` in {place}, or "
+            "{host} stopped reading: allow fewer uploads at once (`at_once` of `uploads` in {place}), or "
         )),
         Verdict::AnswerStopped => about.other_upstream(format!(
             "if {host} pauses that long, raise `after` of `stall` in {place}; if not, "
@@ -119,7 +119,7 @@ pub(crate) fn advice(verdict: Verdict, about: StallContext<'_>) -> Advice {
             about.other_upstream(format!("{host} is unreachable through {upstream}: "))
         }
         Verdict::Throttled => about.other_upstream(format!(
-            "lower `at_once` of `uploads` in {place}; if {host} is that slow, lower `floor` of `stall`; or "
+            "allow fewer uploads at once (`at_once` of `uploads` in {place}); if {host} is that slow, lower `floor` of `stall`; or "
         )),
         Verdict::ClientIdle => {
             "gitferry waits for the client: check what the client does; `gitferry status` shows the transfer".into()
@@ -165,10 +165,10 @@ impl StallContext<'_> {
         let text = match sibling.map(|sibling| (&sibling.route, &sibling.outcome)) {
             None => return Advice::other_upstream(&begin, route),
             Some((works, SiblingOutcome::Works)) => format!(
-                "{begin}{works} works through {upstream} and {route} does not, so add another upstream to `upstreams` of {place}"
+                "{begin}add another upstream to `upstreams` of {place}: {works} works through {upstream}, {route} does not"
             ),
-            Some((_, SiblingOutcome::Fails(_))) => format!(
-                "{begin}both routes fail through {upstream} now, so put another upstream before it in `upstreams`"
+            Some((other, SiblingOutcome::Fails(_))) => format!(
+                "{begin}put another upstream before {upstream} in `upstreams` of {place}: {other} fails through {upstream} too"
             ),
         };
         Advice {

@@ -101,18 +101,13 @@ pub(super) fn fault_sentence(line: &LogLine) -> String {
         Some('(') => " ",
         Some(_) => ", ",
     };
-    let _ = write!(text, "{separator}{}", without_numbers(rest));
+    let _ = write!(text, "{separator}{}", fault::without_numbers(rest));
     let next = match (line.text("next_upstream"), line.number("wait_ms")) {
         (Some(upstream), _) => format!("next upstream: {upstream}"),
         (None, Some(ms)) => format!("trying again in {}", size::duration(ms)),
         (None, None) => "giving up".into(),
     };
     text + "; " + &next
-}
-
-/// `Connection refused`, not `Connection refused (os error 111)`.
-pub(super) fn without_numbers(cause: &str) -> &str {
-    cause.split(" (os error ").next().unwrap_or(cause)
 }
 
 pub(super) fn stall_sentence(line: &LogLine) -> String {
