@@ -173,6 +173,7 @@ fn usual_hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
             Some(io::ErrorKind::PermissionDenied) => {
                 return Some("check the owner and the mode of that file");
             }
+            Some(io::ErrorKind::IsADirectory) => return Some("name a file"),
             Some(io::ErrorKind::StorageFull) => return Some("free space on that disk"),
             _ => next = level.source(),
         }

@@ -75,7 +75,7 @@ impl Listen {
 fn addresses(section: &Section<'_, '_>) -> Vec<SocketAddr> {
     let mut addresses = Vec::new();
     let written = section.string_or_strings("address");
-    if written.is_empty() {
+    if section.is_empty_list("address") {
         let place = section.at("address");
         place.problem(
             "`address` of `[listen]` is empty",

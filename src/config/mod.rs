@@ -25,7 +25,7 @@ mod stall;
 mod upstream;
 mod value;
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 pub(crate) use daemon::{
     Downloads, Log, PoolConfig, Replay, Reverse, RewriteConfig, ShutdownConfig, Trust,
@@ -73,7 +73,14 @@ pub(crate) fn load_with(
         Err(error) => Err(Problems::from(vec![Problem {
             file: Some(path.to_owned()),
             message: format!("cannot be read: {error}"),
-            hint: Some("check the path and the mode of that file".into()),
+            hint: Some(
+                match error.kind() {
+                    ErrorKind::InvalidData => "save it as UTF-8",
+                    ErrorKind::IsADirectory => "name a file",
+                    _ => "check the path and the mode of that file",
+                }
+                .into(),
+            ),
             ..Problem::default()
         }])),
     }

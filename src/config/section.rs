@@ -341,7 +341,13 @@ fn report_wrong_value(
     let place = layer.place(layer.key(key), value.span());
     let is = match value.get_ref() {
         DeValue::Integer(number) => number.as_str(),
-        other => other.type_str(),
+        DeValue::String(_) => "a string",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(true) => "true",
+        DeValue::Boolean(false) => "false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
     };
     place.problem(format!("`{}` must be {wanted}, not {is}", place.key), hint);
 }

@@ -77,7 +77,7 @@ pub(super) fn upstreams(
     let place = section.at("upstreams");
     if tls != Some(TlsMode::Deny) && !section.has("upstreams") {
         place.problem("a route needs `upstreams`", Some(SUCH_AS));
-    } else if tls != Some(TlsMode::Deny) && entries.is_empty() {
+    } else if tls != Some(TlsMode::Deny) && section.is_empty_list("upstreams") {
         place.problem(
             "`upstreams` is empty: these hosts cannot be reached",
             Some("at least `{ via = \"direct\" }`"),

@@ -16,6 +16,9 @@ use super::{CaError, files};
 /// A temporary file older than this belongs to a killed process: writing one takes milliseconds.
 const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
+/// The mode bit of a directory in which everybody may create files, and only a file's owner may remove it.
+const STICKY: u32 = 0o1000;
+
 /// Who may use a state directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StateUsers {
@@ -48,6 +51,12 @@ fn check_owner(directory: &Path, users: StateUsers) -> Result<(), CaError> {
     let (path, user) = (directory.display(), geteuid().as_raw());
     if !found.is_dir() {
         return Err(CaError::new(directory, "it is not a directory"));
+    }
+    // As `/tmp`: a `chown` or `chmod` would break other programs.
+    if found.mode() & STICKY != 0 {
+        let advice =
+            format!("set `directory` of `[state]` to one of your own, such as {path}/gitferry");
+        return Err(CaError::new(directory, "all users share it").with_advice(advice));
     }
     if found.uid() != user && !(users == StateUsers::OwnerOrRoot && user == 0) {
         let reason = format!(

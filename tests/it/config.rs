@@ -78,7 +78,22 @@ fn every_mistake_of_a_bad_file_is_reported_with_line_column_and_hint() {
         );
         seen += 1;
     }
-    assert_eq!(seen, 10, "fixtures were added or lost: say so here");
+    assert_eq!(seen, 11, "fixtures were added or lost: say so here");
+}
+
+/// Both were answered with the advice to check path and mode.
+#[test]
+fn a_directory_and_a_file_that_is_not_utf_8_get_the_hint_that_helps() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gitferry.toml");
+    fs::write(&file, b"[listen]\n\xff\xfe\n").unwrap();
+    for (path, hint) in [
+        (&*file, "save it as UTF-8"),
+        (directory.path(), "name a file"),
+    ] {
+        let problems = read(Some(path)).unwrap_err();
+        assert_eq!(problems.0[0].hint.as_deref(), Some(hint));
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub(super) fn read(
     earlier: &mut HostOwners,
 ) -> Vec<HostPattern> {
     let items = section.strings("hosts");
-    if section.has("hosts") && items.is_empty() {
+    if section.is_empty_list("hosts") {
         let place = section.at("hosts");
         place.problem("the route has no hosts", None);
     }

@@ -28,6 +28,14 @@ impl<'s, 'a> Section<'s, 'a> {
         self.items(key, "a list of strings")
     }
 
+    /// True where the key is set to a list without elements. A list of wrong elements has an error of its own.
+    pub(in crate::config) fn is_empty_list(&self, key: &'static str) -> bool {
+        let value = self.find(key).map(|(_, value)| value.get_ref());
+        value
+            .and_then(DeValue::as_array)
+            .is_some_and(|list| list.is_empty())
+    }
+
     /// One string or a list of strings; empty where the key is not set.
     pub(in crate::config) fn string_or_strings(&self, key: &'static str) -> Vec<Item<'s, 'a>> {
         match self.find(key) {
@@ -44,7 +52,9 @@ impl<'s, 'a> Section<'s, 'a> {
             return Vec::new();
         };
         let Some(array) = value.get_ref().as_array() else {
-            report_wrong_value(layer, key, value, expected, None);
+            let text = value.get_ref().as_str();
+            let hint = text.map(|text| format!("write it as a list: [{text:?}]"));
+            report_wrong_value(layer, key, value, expected, hint.as_deref());
             return Vec::new();
         };
         let mut strings = Vec::new();

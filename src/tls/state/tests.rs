@@ -29,7 +29,7 @@ fn refused(state: &Path) -> String {
 #[test]
 fn a_directory_that_others_can_write_to_is_refused() {
     let state = with_ca();
-    for mode in [0o777, 0o775, 0o1777] {
+    for mode in [0o777, 0o775] {
         fs::set_permissions(state.path(), fs::Permissions::from_mode(mode)).unwrap();
         let reason = refused(state.path());
         assert!(
@@ -39,6 +39,23 @@ fn a_directory_that_others_can_write_to_is_refused() {
     }
     fs::set_permissions(state.path(), fs::Permissions::from_mode(0o700)).unwrap();
     Authority::open(state.path(), &[]).unwrap();
+}
+
+/// `directory = "/tmp"`: the advice was a `chown -R` or `chmod` of it.
+#[test]
+fn a_directory_that_all_users_share_is_refused_and_its_mode_is_left_alone() {
+    let state = tempfile::tempdir().unwrap();
+    fs::set_permissions(state.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    let reason = refused(state.path());
+    assert!(reason.contains("all users share it"), "{reason}");
+    assert!(
+        !reason.contains("chown") && !reason.contains("chmod"),
+        "{reason}"
+    );
+    assert!(
+        reason.ends_with(&format!("{}/gitferry", state.path().display())),
+        "{reason}"
+    );
 }
 
 #[test]
