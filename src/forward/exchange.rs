@@ -42,7 +42,7 @@ use crate::{
         Fault, FaultKind, Leg, Stage,
         attempts::{ConnectCommand, ConnectionKind, Event, RequestState},
     },
-    net::dial::request_loop::PendingRequest,
+    net::{dial::request_loop::PendingRequest, listen::slots::BusyGuard},
     track::{FinalFault, Transfer},
 };
 
@@ -59,6 +59,8 @@ pub(crate) struct Exchange {
     got: Option<u64>,
     /// True where the origin's HTTP version supports ranges.
     supports_ranges: bool,
+    /// The client's connection is not idle until its response is complete.
+    _busy: BusyGuard,
 }
 
 /// A response's head, and the connection that carries its body.
@@ -87,6 +89,7 @@ impl Exchange {
             public_only: distrusted,
         };
         let needs = UpstreamNeeds::of(&outgoing, route);
+        let busy = exchange_request.client.slot.mark_busy();
         let plan = UpstreamPlan::new(forwarder, &transfer, scope, needs, probing);
         Self {
             forwarder: Arc::clone(forwarder),
@@ -97,6 +100,7 @@ impl Exchange {
             partial: None,
             got: None,
             supports_ranges: false,
+            _busy: busy,
         }
     }
 

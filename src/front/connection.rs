@@ -58,7 +58,8 @@ pub(super) async fn linger(mut socket: Tcp) {
     let _ = tokio::time::timeout(LINGER, reading).await;
 }
 
-/// Drives a server connection: the first step of shutdown ends it when it is idle, the second at once; `idle` ends it too.
+/// Drives a server connection: the first step of shutdown ends it when it is idle, the second at once; so does `idle`, with the requests
+/// that arrive until the client knows.
 pub(super) async fn run<C>(
     mut connection: Pin<&mut C>,
     graceful_shutdown: fn(Pin<&mut C>),
@@ -69,7 +70,7 @@ pub(super) async fn run<C>(
 where
     C: Future<Output = Result<(), hyper::Error>>,
 {
-    let mut draining = false;
+    let (mut draining, mut is_idle) = (false, false);
     let mut idle = pin!(idle);
     loop {
         tokio::select! {
@@ -79,7 +80,10 @@ where
                 }
                 return ended;
             }
-            () = &mut idle => return Ok(()),
+            () = &mut idle, if !is_idle => {
+                is_idle = true;
+                graceful_shutdown(connection.as_mut());
+            }
             () = shutdown.drained(), if !draining => {
                 draining = true;
                 graceful_shutdown(connection.as_mut());

@@ -26,6 +26,7 @@ mod framing;
 mod guard;
 mod healthy;
 mod identity;
+mod idle_clients;
 mod layers;
 mod liberal;
 mod lifecycle;

@@ -34,18 +34,23 @@ pub(crate) async fn inside(
     handshake(world, client, connect, sni).await
 }
 
+/// A client that trusts the daemon's CA.
+pub(crate) fn trusting(world: &World) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_file(world.state().join("ca.pem")).unwrap();
+    roots.add(ca).unwrap();
+    ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
 pub(crate) async fn handshake(
     world: &World,
     client: Client,
     connect: &str,
     sni: Option<&str>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let mut roots = RootCertStore::empty();
-    let ca = CertificateDer::from_pem_file(world.state().join("ca.pem")).unwrap();
-    roots.add(ca).unwrap();
-    let mut config = ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut config = trusting(world);
     config.enable_sni = sni.is_some();
     let host = connect.rsplit_once(':').unwrap().0.trim_end_matches('.');
     let name = ServerName::try_from(sni.unwrap_or(host).to_owned()).unwrap();

@@ -7,8 +7,9 @@ use std::{
 
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioTimer;
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::rt::Tasks;
+use crate::{config::Listen, net::listen::Slot, rt::Tasks};
 
 /// How often a silent client is pinged, and how long it has to answer: a vanished client occupies a slot.
 const PING: Duration = Duration::from_secs(20);
@@ -34,10 +35,15 @@ pub(super) fn builder(tasks: Tasks, max_head: usize) -> http2::Builder<Tasks> {
     builder
 }
 
-/// Completes where no request arrives within `head_timeout`.
-pub(super) async fn first_request_overdue(head_timeout: Duration, request_seen: &AtomicBool) {
-    tokio::time::sleep(head_timeout).await;
-    if request_seen.load(Ordering::Relaxed) {
-        std::future::pending::<()>().await;
+/// Completes where no request arrives within `head_timeout`, and later where none was answered for `idle_timeout`.
+pub(super) async fn idle_too_long(listen: &Listen, slot: &Slot, request_seen: &AtomicBool) {
+    sleep(listen.head_timeout).await;
+    while request_seen.load(Ordering::Relaxed) {
+        let now = Instant::now();
+        let end = slot.idle_since().unwrap_or(now) + listen.idle_timeout;
+        if end <= now {
+            return;
+        }
+        sleep_until(end).await;
     }
 }

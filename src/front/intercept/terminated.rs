@@ -122,7 +122,7 @@ impl TerminatedConnection {
         let this = Arc::clone(self);
         let service = service_fn(move |request| this.clone().response(request));
         let connection = std::pin::pin!(http2.serve_connection(io, service));
-        let idle = http2::first_request_overdue(listen.head_timeout, &self.request_seen);
+        let idle = http2::idle_too_long(listen, &self.conn.slot, &self.request_seen);
         let (client, close) = (self.conn.address, Connection::graceful_shutdown);
         let _ = run(connection, close, client, &shared.shutdown, idle).await;
     }

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use eviction::EvictionReport;
-pub(crate) use slot::Slot;
+pub(crate) use slot::{BusyGuard, Slot};
 
 use crate::{io::TcpMonitor, model::access::SocketOwner, sync::Mutex};
 

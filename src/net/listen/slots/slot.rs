@@ -1,5 +1,7 @@
 //! The slot of one connection.
 
+use std::sync::Arc;
+
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -40,12 +42,19 @@ impl Slot {
         }
     }
 
-    /// Marks a request as being answered as long as the guard lives: a client that waits for its answer is not idle.
-    pub(crate) fn mark_busy(&self) -> BusyGuard<'_> {
+    /// Marks a request as being answered as long as the guard lives: a client that waits for its response, or for the rest of it, is not idle.
+    pub(crate) fn mark_busy(self: &Arc<Self>) -> BusyGuard {
         if let Some(connection) = self.slots.0.table.lock().connections.get_mut(&self.id) {
             connection.requests += 1;
         }
-        BusyGuard(self)
+        BusyGuard(Arc::clone(self))
+    }
+
+    /// Since when no request is being answered; `None` while one is.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let table = self.slots.0.table.lock();
+        let connection = table.connections.get(&self.id)?;
+        (connection.requests == 0).then_some(connection.idle_since)
     }
 
     /// True where the connection has its slot; false where it now waits.
@@ -141,9 +150,9 @@ impl Drop for SlotWaiter<'_> {
 
 /// Keeps a connection from being treated as idle.
 #[derive(Debug)]
-pub(crate) struct BusyGuard<'p>(&'p Slot);
+pub(crate) struct BusyGuard(Arc<Slot>);
 
-impl Drop for BusyGuard<'_> {
+impl Drop for BusyGuard {
     fn drop(&mut self) {
         if let Some(connection) = self.0.slots.0.table.lock().connections.get_mut(&self.0.id) {
             connection.requests = connection.requests.saturating_sub(1);

@@ -12,7 +12,7 @@ fn slots_of(slots: usize) -> Slots {
 
 /// A client's connection: both ends.
 struct ClientSockets {
-    slot: Slot,
+    slot: Arc<Slot>,
     tcp: Tcp,
     _far: StdStream,
 }
@@ -25,7 +25,7 @@ fn client(slots: &Slots, user: u32) -> ClientSockets {
     let tcp = Tcp::new(TcpStream::from_std(near).unwrap());
     let slot = slots.enter(peer, Some(SocketOwner::User(user)), tcp.monitor());
     ClientSockets {
-        slot,
+        slot: Arc::new(slot),
         tcp,
         _far: far,
     }
