@@ -1,6 +1,6 @@
 //! Ctrl-C in mid-push: the log says that the client ended it, and blames nobody else.
 
-use std::time::Duration;
+use std::{fs, net::SocketAddr, time::Duration};
 
 use serde_json::Value;
 
@@ -160,22 +160,38 @@ fn is_interrupted_in_mid_clone(tls: &str) {
     let copy = world.path("copy");
     let clone = ["clone", "-q", &url, copy.to_str().unwrap()];
     let client = world.git_over(&ferry, tls).start(world.root(), &clone);
-    let comes = || {
+    let pack = || {
         let mut running = ferry.transfers().into_iter();
-        running.any(|transfer| {
+        running.find(|transfer| {
             transfer["down"]
                 .as_u64()
                 .is_some_and(|down| down > UNDER_WAY)
         })
     };
-    assert!(wait_until(SOON, comes), "{}", ferry.log());
+    assert!(wait_until(SOON, || pack().is_some()), "{}", ferry.log());
+    // A client that has read all that came ends a tunnel in order: of this one, bytes are on their way.
+    client.pause();
+    let unread = || pack().is_some_and(|pack| has_unread_bytes(pack["client"].as_str().unwrap()));
+    assert!(wait_until(SOON, unread), "{}", ferry.log());
     client.interrupt();
+    client.resume();
     client.finish(Duration::from_secs(20)).badly();
     let ended = ferry.wait_for_transfer(MAIN, |event| {
         event["down"].as_u64().is_some_and(|down| down > UNDER_WAY)
     });
     no_warning(&ferry);
     assert_eq!(ended["result"], "client/receiving-body/gone", "{ended}");
+}
+
+/// True where the kernel holds bytes that this client has not read (proc(5), /proc/net/tcp).
+fn has_unread_bytes(client: &str) -> bool {
+    let address: SocketAddr = client.parse().unwrap();
+    let local = format!(":{:04X}", address.port());
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+    sockets.lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields[1].ends_with(&local) && !fields[4].ends_with(":00000000")
+    })
 }
 
 #[test]

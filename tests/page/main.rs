@@ -24,9 +24,10 @@ const OID: &str = "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2
 fn page(world: &World, look: Look) -> Option<Browser> {
     let mut browser = Browser::start()?;
     browser.open(&world.page(), look);
+    // The page draws an event in its next frame.
     browser.wait(
         "the first event",
-        "document.querySelector('#live.on') !== null",
+        "document.querySelector('#live.on') !== null && document.querySelector('#verdict-text').textContent !== ''",
     );
     Some(browser)
 }

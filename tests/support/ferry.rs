@@ -24,7 +24,7 @@ use tokio::{
 use self::log::Log;
 use super::{
     events::Observations,
-    process::{clean_command, pid, wait_until},
+    process::{clean_command, pid, threads, wait_until},
     settings::Settings,
 };
 
@@ -212,14 +212,8 @@ impl Ferry {
     pub(crate) fn pause(&self) {
         kill(pid(self.process().0).unwrap(), Signal::SIGSTOP).unwrap();
         let stopped = wait_until(SOON, || {
-            let threads = fs::read_dir(self.proc("task")).unwrap().flatten();
-            let mut stats =
-                threads.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
-            // After the name, which is in brackets.
-            stats.all(|stat| {
-                stat.rsplit_once(')')
-                    .is_some_and(|(_, rest)| rest.starts_with(" T "))
-            })
+            let threads = threads(&self.proc(""));
+            threads.iter().all(|stat| stat.starts_with('T'))
         });
         assert!(stopped, "SIGSTOP does not stop the daemon");
     }

@@ -253,9 +253,24 @@ impl Running {
         }
     }
 
-    /// Stops it and its children (SIGSTOP).
+    /// Stops it and its children (SIGSTOP), and waits until none of them runs.
     pub(crate) fn pause(&self) {
         self.signal(Signal::SIGSTOP);
+        let group = self.child.id().to_string();
+        let of_group = |fields: &[&str]| fields.get(2) == Some(&&*group);
+        let stands_still = |fields: &[&str]| matches!(fields[0], "T" | "Z");
+        assert!(
+            wait_until(READY, || {
+                let processes = fs::read_dir("/proc").unwrap().flatten();
+                let mut threads = processes.flat_map(|process| threads(&process.path()));
+                threads.all(|stat| {
+                    let fields: Vec<_> = stat.split_whitespace().collect();
+                    !of_group(&fields) || stands_still(&fields)
+                })
+            }),
+            "SIGSTOP does not stop {}",
+            self.shown
+        );
     }
 
     /// Continues them (SIGCONT).
@@ -322,6 +337,15 @@ impl std::fmt::Display for Finished {
             "{shown}\n{status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
         )
     }
+}
+
+/// What /proc has of each thread of a process after its name (proc(5), `stat`): the state, the parent, the process group.
+pub(super) fn threads(process: &Path) -> Vec<String> {
+    let tasks = fs::read_dir(process.join("task"));
+    let stats = tasks.into_iter().flatten().flatten();
+    let stats = stats.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+    let after_name = |stat: String| Some(stat.rsplit_once(") ")?.1.to_owned());
+    stats.filter_map(after_name).collect()
 }
 
 /// Reads a pipe to its end in the background.
