@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::support::{
     client::write_noise,
-    ferry::Ferry,
+    ferry::{Ferry, SOON},
     hop::Hop,
-    process::{Finished, Running, clean_command},
+    process::{Finished, Running, clean_command, wait_until},
     relay::Relay,
     world::{MAIN, STORAGE, World},
 };
@@ -145,7 +145,7 @@ fn a_wrong_token_is_summed_up_wherever_one_looks() {
         pushes("a-wrong-one").badly();
     }
     let summary = |count| format!("{count} × 401 from main.test: the token is wrong or missing");
-    let told = ferry.events("the site refuses requests");
+    let told = ferry.wait_for_events("the site refuses requests", 1);
     assert_eq!(told[0]["level"], "info", "{told:#?}");
     assert!(
         told[0]["summary"]
@@ -161,9 +161,10 @@ fn a_wrong_token_is_summed_up_wherever_one_looks() {
         "{page}"
     );
     assert_eq!(data["refusals"][0]["status"], 401, "{data:#}");
-    let metrics = ferry.get("/-/metrics");
+    // A transfer is counted when it has ended, which its client may not wait for.
     let counted = "gitferry_refusals_total{route=\"main\",status=\"401\"} 5";
-    assert!(metrics.contains(counted), "{metrics}");
+    let all = wait_until(SOON, || ferry.get("/-/metrics").contains(counted));
+    assert!(all, "{}", ferry.get("/-/metrics"));
     let mut status = clean_command(env!("CARGO_BIN_EXE_gitferry"), world.root());
     status.arg("--config").arg(ferry.config());
     status.args(["status", "--address", &ferry.address.to_string()]);
@@ -172,10 +173,10 @@ fn a_wrong_token_is_summed_up_wherever_one_looks() {
         .well();
     assert!(status.stdout.contains(&summary(10)), "{status}");
     pushes("planted-password").well();
-    let status = ferry.get("/-/status");
-    let (_, refusals) = status.split_once("\"refusals\"").unwrap_or_default();
-    assert!(
-        refusals.trim_start_matches([':', ' ']).starts_with("[]"),
-        "{status}"
-    );
+    let none = || {
+        let status = ferry.get("/-/status");
+        let (_, refusals) = status.split_once("\"refusals\"").unwrap_or_default();
+        refusals.trim_start_matches([':', ' ']).starts_with("[]")
+    };
+    assert!(wait_until(SOON, none), "{}", ferry.get("/-/status"));
 }

@@ -1,6 +1,8 @@
 //! What the tests see of a daemon is the same in the process and from the binary.
 
-use crate::world::{Run, World, origin, read_until, reset, route, soon};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::world::{GET, OK, Run, World, origin, read_until, reset, route, soon};
 
 #[tokio::test]
 async fn the_binary_reports_the_same_faults_and_ends_as_a_daemon_in_the_process() {
@@ -25,4 +27,38 @@ async fn the_binary_reports_the_same_faults_and_ends_as_a_daemon_in_the_process(
         seen.push(format!("{fault:#?} {end:#?}"));
     }
     assert_eq!(seen[0], seen[1]);
+}
+
+/// `gitferry status` and `gitferry history` one after the other missed it, and so did the history that is saved at the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_that_no_longer_runs_is_among_those_that_have_ended() {
+    const TRANSFERS: usize = 400;
+    let (address, _served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        loop {
+            read_until(&mut stream, b"\r\n\r\n").await;
+            stream.write_all(OK.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    for ended in 1..=TRANSFERS {
+        client.send(GET).await;
+        let running = || !world.shared().tracker.list().is_empty();
+        soon("its begin", async {
+            while !running() && world.ends().len() < ended {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        soon("its end", async {
+            while running() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(world.ends().len(), ended);
+        client.read_until("\r\n\r\nok").await;
+    }
 }

@@ -20,6 +20,9 @@ use tokio::{
 
 use super::background::Background;
 
+/// The receive buffer of a relay that holds uploads: what it does not read fits into it up to here.
+const HELD_BUFFER: usize = 256 * 1024;
+
 /// How many bytes of each connection a relay records.
 const KEPT: usize = 64 * 1024;
 
@@ -148,7 +151,14 @@ impl Relay {
     }
 
     fn start(fault: Fault, origin: SocketAddr) -> Self {
-        Self::start_on(StdListener::bind("127.0.0.1:0").unwrap(), fault, origin)
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        if matches!(fault, Fault::HoldsAfter(_)) {
+            // The kernel takes megabytes by itself where the reader is slow, and nothing would stand still.
+            SockRef::from(&listener)
+                .set_recv_buffer_size(HELD_BUFFER)
+                .unwrap();
+        }
+        Self::start_on(listener, fault, origin)
     }
 
     fn start_on(listener: StdListener, fault: Fault, origin: SocketAddr) -> Self {

@@ -106,9 +106,10 @@ impl TransferState {
         for stall in stalls {
             self.ledger.record_stall(stall);
         }
-        self.running.remove(self.id);
         if let Some(event) = event {
             self.ledger.record_end(event, self.began, timeline);
         }
+        // Last: who no longer finds it among the running ones finds it in the history. The history is saved when none runs.
+        self.running.remove(self.id);
     }
 }
