@@ -77,7 +77,7 @@ metrics! {
     Counter REROUTED = "gitferry_transfers_rerouted_total" ["route"] "Transfers that used another upstream because of an open circuit.";
     Counter UNMAPPED = "gitferry_answers_unmapped_total" ["route", "rewrite"] "Responses whose URLs were not rewritten; `away`: links to hosts without a route.";
     Gauge IDLE_CONNECTIONS = "gitferry_origin_connections_idle" [] "Idle origin connections.";
-    Gauge REPLAY_BYTES = "gitferry_replay_bytes" ["place"] "Upload bytes kept for replay, in memory and in the spool.";
+    Gauge REPLAY_BYTES = "gitferry_replay_bytes" ["place"] "Space that kept uploads take in memory and in the spool; in the spool it includes what is reserved ahead, up to 4 MiB per upload.";
     Counter REPLAY_GIVEN_UP = "gitferry_replay_given_up_total" ["route"] "Uploads that could no longer be kept for replay.";
     Counter LOG_LINES = "gitferry_log_lines_total" [] "Lines that were logged.";
     Counter LOG_LINES_DROPPED = "gitferry_log_lines_dropped_total" [] "Log lines dropped because the log was not read.";

@@ -184,13 +184,24 @@ const OBJECTS: &[(&str, &[&[Field]])] = &[
     ("The environment of the daemon", &[EnvironmentView::FIELDS]),
 ];
 
-/// The fields of the log's lines about a transfer.
-const LINES: &[&[Field]] = &[
-    Subject::FIELDS,
-    TransferEnded::FIELDS,
-    FaultOccurred::FIELDS,
-    StallReported::FIELDS,
-    Kernel::FIELDS,
+/// The fields of the log's lines about a transfer, and those of them that only the API shows.
+const LINES: &[(&[Field], &[&str])] = &[
+    (Subject::FIELDS, &[]),
+    (TransferEnded::FIELDS, &["subject", "stages"]),
+    (FaultOccurred::FIELDS, &["s_ago"]),
+    (StallReported::FIELDS, &["phase", "due", "kernel", "s_ago"]),
+    (Kernel::FIELDS, ONLY_IN_THE_API),
+];
+
+/// What the log's lines leave out of the kernel's view of a socket.
+const ONLY_IN_THE_API: &[&str] = &[
+    "backoff",
+    "last_ack_ms",
+    "last_data_ms",
+    "out_of_order",
+    "pmtu",
+    "probes",
+    "sacked",
 ];
 
 /// Every object of the API with the names of its fields.
@@ -205,14 +216,22 @@ pub(super) fn objects() -> String {
     text
 }
 
+/// The names and meanings of the fields that lines about a transfer have.
+pub(super) fn line_fields() -> BTreeMap<&'static str, &'static str> {
+    let mut seen = BTreeMap::new();
+    for (fields, left_out) in LINES {
+        let fields = fields.iter().filter(|field| !field.is_hidden());
+        for field in fields.filter(|field| !left_out.contains(&field.name())) {
+            seen.entry(field.name()).or_insert(field.meaning());
+        }
+    }
+    seen
+}
+
 /// The fields that lines about a transfer have, each once.
 pub(super) fn fields() -> String {
-    let mut seen = BTreeMap::new();
-    for field in LINES.iter().copied().flatten().filter(|it| !it.is_hidden()) {
-        seen.entry(field.name()).or_insert(field.meaning());
-    }
     let mut text = String::new();
-    for (name, meaning) in seen {
+    for (name, meaning) in line_fields() {
         let _ = write!(text, "`{name}`\n: {meaning}\n\n");
     }
     text

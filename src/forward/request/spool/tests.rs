@@ -202,3 +202,10 @@ fn a_sweep_removes_only_the_files_of_a_killed_daemon() {
         .collect();
     assert_eq!(left, ["the user's"]);
 }
+
+/// The gauge counts what is taken from the budget, and an operator compares it with the size of the uploads.
+#[test]
+fn the_metric_says_how_much_is_reserved_ahead() {
+    let help = crate::track::metrics::REPLAY_BYTES.help;
+    assert!(help.contains(&format!("{} MiB", MAX_STEP >> 20)), "{help}");
+}
