@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
+use tokio::sync::Semaphore;
+
 use crate::forward::{
     client_check::Nonces,
     downloads::DownloadLimits,
@@ -86,11 +88,16 @@ pub struct Shared {
     pub groups: Arc<Groups>,
     /// True where the kernel reports which local user a client on loopback is.
     pub users_told_apart: Arc<AtomicBool>,
+    /// Places for responses that are read to their end after their client has left.
+    pub rests: Arc<Semaphore>,
     /// All tasks of the daemon.
     pub tasks: Tasks,
     /// The two steps of stopping.
     pub shutdown: Shutdown,
 }
+
+/// The most responses that are read to their end after their client has left: their connections are beyond the limit on clients.
+const MAX_RESTS: usize = 64;
 
 impl Default for Shared {
     fn default() -> Self {
@@ -105,6 +112,7 @@ impl Default for Shared {
             nonces: Arc::default(),
             groups: Arc::default(),
             users_told_apart: Arc::default(),
+            rests: Arc::new(Semaphore::new(MAX_RESTS)),
             tasks,
             shutdown,
         }

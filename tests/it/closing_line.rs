@@ -4,10 +4,11 @@ use std::{net::SocketAddr, time::Duration};
 
 use socket2::SockRef;
 use tokio::{
-    io::AsyncReadExt as _, io::AsyncWriteExt as _, sync::oneshot, task::JoinHandle, time::sleep,
+    io::AsyncReadExt as _, io::AsyncWriteExt as _, net::TcpListener, sync::oneshot,
+    task::JoinHandle, time::sleep,
 };
 
-use crate::world::{Client, World, origin, soon};
+use crate::world::{Client, World, origin, read_until, soon};
 
 /// More than the client's receive buffer, and less than the kernel takes from the daemon.
 const LENGTH: usize = 600_000;
@@ -140,4 +141,35 @@ async fn a_client_that_needs_only_the_head_of_a_response_is_answered() {
         let ended = leaves_after_the_head(request, head, rest).await;
         assert_eq!(ended, result, "{request} {head}");
     }
+}
+
+/// Each holds a connection to the origin that no client pays for.
+#[tokio::test]
+async fn only_so_many_responses_are_read_to_their_end_for_clients_that_left() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let held = tokio::spawn(async move {
+        let mut streams = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_until(&mut stream, b"{}").await;
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            streams.push(stream);
+        }
+    });
+    let world = World::in_front_of("origin.test", address).await;
+    for _ in 0..70 {
+        let put = "PUT http://origin.test/o HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+        let mut client = world.sends(put).await;
+        client.read_until("\r\n\r\n").await;
+        client.0.shutdown().await.unwrap();
+        let _ = soon("the daemon's end", client.0.read(&mut [0; 64])).await;
+    }
+    // Those beyond the limit end at once, the others when their rest has not come in time.
+    for _ in 0..70 {
+        assert_eq!(world.next_end().await.result, "client/receiving-body/gone");
+        assert!(world.shared().tracker.list().len() <= 64);
+    }
+    held.abort();
 }

@@ -85,15 +85,19 @@ impl Drop for ClientBody {
             && let Some(body) = self.body.take()
             && let Some(forwarder) = body.forwarder()
             && body.is_small()
+            && let Ok(place) = Arc::clone(&forwarder.shared.rests).try_acquire_owned()
         {
             let tasks = forwarder.shared.tasks.clone();
-            tasks.spawn(read_rest(body, forwarder));
+            tasks.spawn(async move {
+                read_rest(body, &forwarder).await;
+                drop(place);
+            });
         }
     }
 }
 
 /// Reads the rest of a response whose client has left. The transfer ends as answered with the last byte, otherwise as left by the client.
-async fn read_rest(mut body: OriginBody, forwarder: Arc<Forwarder>) {
+async fn read_rest(mut body: OriginBody, forwarder: &Forwarder) {
     let reading = async { while body.is_small() && matches!(body.frame().await, Some(Ok(_))) {} };
     tokio::select! {
         () = reading => {}
