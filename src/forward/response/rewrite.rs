@@ -3,6 +3,7 @@
 //! A body is buffered only where the table rewrites its URLs, up to a limit. What cannot be rewritten (too large, truncated, no JSON, an
 //! unknown compression) is passed on unchanged, and the log says why. Called by `serve`.
 
+mod body_work;
 mod buffer;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use hyper::{
 };
 use tokio_util::bytes::Bytes;
 
+use body_work::BodyWork;
 use buffer::buffer_body;
 
 use crate::forward::{
@@ -27,7 +29,7 @@ use crate::forward::{
     upstream::destination::Destination,
 };
 use crate::{
-    mirror::{Coding, Findings, Mapping, Rewrite, coding::DecodeError, table},
+    mirror::{Coding, Findings, Mapping, Rewrite, table},
     model::credential_memory::CredentialMemory,
     track::TransferHandle,
 };
@@ -123,16 +125,14 @@ impl ResponseRewrite {
                 return Response::from_parts(head, body);
             }
         };
-        let rewritten = match decode(coding, &buffered, limits.max_body).await {
-            Ok(plain) => {
-                credentials::record_batch(&self.memory, &self.mapping, &plain);
-                rewrite
-                    .rewrite_body(&self.mapping, &plain)
-                    .map_err(|why| why.to_string())
-            }
-            Err(why) => Err(why.to_string()),
+        let work = BodyWork {
+            rewrite,
+            mapping: self.mapping.clone(),
+            memory: Arc::clone(&self.memory),
+            coding,
+            max_body: limits.max_body,
         };
-        match rewritten {
+        match work.run(buffered.clone()).await {
             Ok((changed, findings)) => {
                 self.report_findings(&findings, &HeaderMap::new());
                 let Some(changed) = changed else {
@@ -158,19 +158,6 @@ impl ResponseRewrite {
             self.transfer.report_unserved_links(&findings.unserved);
         }
     }
-}
-
-/// Decompresses on a blocking thread: a few bytes may expand to many.
-async fn decode(coding: Coding, body: &Bytes, limit: usize) -> Result<Bytes, DecodeError> {
-    if coding == Coding::Identity {
-        return Ok(body.clone());
-    }
-    let body = body.clone();
-    let work = tokio::task::spawn_blocking(move || coding.decode(&body, limit));
-    let decoded = work
-        .await
-        .unwrap_or_else(|ended| Err(DecodeError::Damaged(std::io::Error::other(ended))));
-    decoded.map(Bytes::from)
 }
 
 /// Sets the framing of the new, uncompressed bytes. An ETag becomes weak, because the bytes differ but mean the same (RFC 9110, 8.8.1).
