@@ -30,10 +30,12 @@ pub(super) fn list(items: &[String]) -> String {
 
 /// `directly`, or `through` and the upstream.
 pub(super) fn via(name: &PathName) -> String {
-    match &*name.upstream {
-        "direct" => "directly".into(),
-        "environment" if name.direct => "directly (environment)".into(),
-        other => format!("through {other}"),
+    match (&*name.upstream, name.upstream.split_once(" to ")) {
+        (_, Some((_, mirror))) if name.direct => format!("through the mirror {mirror}"),
+        (_, Some((hop, mirror))) => format!("through {hop} and the mirror {mirror}"),
+        ("direct", _) => "directly".into(),
+        ("environment", _) if name.direct => "directly (environment)".into(),
+        (other, _) => format!("through {other}"),
     }
 }
 
@@ -151,7 +153,8 @@ pub(super) fn kind(finding: &Finding) -> &str {
 
 /// The hop as the subject of a sentence.
 fn proxy(upstream: &str) -> String {
-    match upstream {
+    let hop = upstream.split(" to ").next().unwrap_or(upstream);
+    match hop {
         "environment" => "the proxy of the environment".into(),
         name => format!("the proxy {name}"),
     }

@@ -117,9 +117,9 @@ impl People {
             "{method:<4} {}",
             padded(&host(line), if wide { 22 } else { 14 })
         );
-        let way = padded(
+        let way = upstream(
             line.text("upstream").unwrap_or("-"),
-            if wide { 10 } else { 8 },
+            if wide { 13 } else { 8 },
         );
         let took = size::duration(line.number("total_ms").unwrap_or(0));
         let id = format!("#{}", line.number("id").unwrap_or_default());

@@ -95,7 +95,11 @@ pub(super) fn fault_sentence(line: &LogLine) -> String {
     let code = line.text("code").unwrap_or_default();
     let cause = line.text("cause").unwrap_or_default();
     let rest = cause.strip_prefix(code).unwrap_or(cause);
-    let rest = rest.trim_start_matches([' ', ':']);
+    let mut rest = rest.trim_start_matches([' ', ':']);
+    // The line of the stall, just before, has the evidence.
+    if kind.starts_with("stalled-") {
+        rest = rest.split(" (").next().unwrap_or(rest);
+    }
     let separator = match rest.chars().next() {
         None => "",
         Some('(') => " ",
@@ -113,7 +117,7 @@ pub(super) fn fault_sentence(line: &LogLine) -> String {
 pub(super) fn stall_sentence(line: &LogLine) -> String {
     let action = match line.text("action") {
         Some("fail") => "gitferry ends the transfer",
-        Some("failover") => "gitferry tries another upstream where that is safe",
+        Some("failover") => "gitferry tries again where that is safe",
         _ => "gitferry waits",
     };
     format!(
@@ -146,7 +150,7 @@ pub(super) fn awaited_sentence(line: &LogLine) -> String {
     let then = match line.text("action") {
         Some("fail") => format!("gitferry ends the transfer after {limit}"),
         Some("failover") => {
-            format!("after {limit} gitferry tries another upstream where that is safe")
+            format!("after {limit} gitferry tries again where that is safe")
         }
         _ => "gitferry waits".into(),
     };

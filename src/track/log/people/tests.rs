@@ -47,7 +47,7 @@ fn a_transfer_is_one_line_that_fits_the_width() {
     let people = People::in_utc(false);
     assert_eq!(
         people.render(&upload(), 120),
-        "21:02:07 ✓ PUT  cdn-lfs.huggingface.co LFS 4d7a214614 ×2                    ↑64.0 MiB  718 KiB/s  1m32s office     #1207\n"
+        "21:02:07 ✓ PUT  cdn-lfs.huggingface.co LFS 4d7a214614 ×2                 ↑64.0 MiB  718 KiB/s  1m32s office        #1207\n"
     );
     assert_eq!(
         people.render(&upload(), 80),
@@ -140,6 +140,28 @@ fn a_failed_transfer_shows_its_code_uncut() {
     );
 }
 
+/// Every line of a default installation ended with `envi…ent`, and of a mirror with `envi…com`.
+#[test]
+fn the_upstream_of_a_transfer_is_readable_at_80_columns() {
+    for (label, narrow, wide) in [
+        ("environment", " env      #1207", " environment   #1207"),
+        ("direct", " direct   #1207", " direct        #1207"),
+        (
+            "environment to hf-mirror.com",
+            " hf-m…com #1207",
+            " hf-mirror.com #1207",
+        ),
+    ] {
+        let mut transfer = upload();
+        transfer.values.retain(|(name, _)| *name != "upstream");
+        let transfer = transfer.with("upstream", label);
+        for (width, end) in [(80, narrow), (120, wide)] {
+            let shown = People::in_utc(false).render(&transfer, width);
+            assert!(shown.trim_end().ends_with(end), "{shown}");
+        }
+    }
+}
+
 #[test]
 fn a_fault_is_a_sentence_and_its_advice_is_shown_once() {
     let people = People::in_utc(false);
@@ -152,6 +174,28 @@ fn a_fault_is_a_sentence_and_its_advice_is_shown_once() {
     );
     let again = people.render(&fault(), 120);
     assert!(!again.contains("advice"), "{again}");
+}
+
+/// Both lines had the whole evidence.
+#[test]
+fn the_fault_of_a_stall_does_not_repeat_the_evidence_of_the_line_before_it() {
+    let mut stalled = fault();
+    let replaced = ["leg", "stage", "kind", "code", "cause", "next_upstream"];
+    stalled.values.retain(|(name, _)| !replaced.contains(name));
+    let stalled = stalled
+        .with("leg", "origin")
+        .with("stage", "sending-body")
+        .with("kind", "stalled-peer-not-reading")
+        .with("code", "origin/sending-body/stalled-peer-not-reading")
+        .with(
+            "cause",
+            "origin/sending-body/stalled-peer-not-reading with 192.0.2.7:443 (nothing moved for 20.0 s: the peer stopped reading)",
+        )
+        .with("wait_ms", 198);
+    let shown = People::in_utc(false).render(&stalled, 120);
+    let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    let end = "(peer-not-reading), with 192.0.2.7:443; trying again in 198 ms #7";
+    assert!(words.contains(end), "{words}");
 }
 
 #[test]

@@ -21,3 +21,12 @@ pub(super) fn shortened(text: &str, room: usize) -> String {
 pub(super) fn padded(text: &str, room: usize) -> String {
     format!("{:<room$}", shortened(text, room))
 }
+
+/// The upstream of a transfer in exactly `room` columns: of a mirror its host, and `env` where `environment` does not fit.
+pub(super) fn upstream(label: &str, room: usize) -> String {
+    let name = label.split_once(" to ").map_or(label, |(_, mirror)| mirror);
+    match name {
+        "environment" if room < name.len() => padded("env", room),
+        name => padded(name, room),
+    }
+}
