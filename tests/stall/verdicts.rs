@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::{
     network::Network,
     support::{
         client::{Git, PATIENCE, Work, write_noise},
-        ferry::Ferry,
+        ferry::{Ferry, SOON},
         hop::Hop,
         process::{Running, wait_until},
         relay::Relay,
@@ -165,6 +166,41 @@ fn a_server_that_has_everything_and_says_nothing_is_no_answer() {
     assert!(goes_on["idle_ms"].as_u64() >= Some(4000), "{goes_on:#}");
     relay.release();
     push.client.finish(PATIENCE).well();
+}
+
+/// Ctrl-Z and `fg`, or a container that is paused: what did not move meanwhile was nobody's fault.
+#[test]
+fn a_daemon_that_was_stopped_calls_nobody_stalled() {
+    let world = World::new();
+    let relay = Relay::holds_answers_after(100_000, world.lfs.storage);
+    let limit = Duration::from_secs(8);
+    let line = "stall = { action = \"fail\", after = \"8s\", answer_after = \"8s\", client_after = \"8s\" }";
+    let settings = world
+        .settings()
+        .route(MAIN, "terminate", &["direct"], world.host.https)
+        .route(STORAGE, "terminate", &["direct"], relay.address)
+        .route_line(line);
+    let push = push(&world, &settings, 1_000_000);
+    let idle = || {
+        let transfers = push.ferry.transfers().into_iter();
+        let mut awaiting = transfers.filter(|transfer| transfer["stage"] == "awaiting-head");
+        awaiting.find_map(|transfer| Some(Duration::from_millis(transfer["idle_ms"].as_u64()?)))
+    };
+    // A check a second has seen that it stands still.
+    let seen = || idle().is_some_and(|idle| idle > Duration::from_millis(1200));
+    assert!(wait_until(PATIENCE, seen));
+    push.ferry.pause();
+    let stopped = Instant::now();
+    assert!(wait_until(PATIENCE, || stopped.elapsed() > limit));
+    push.ferry.resume();
+    // The first check after that leaves the lost time out.
+    let leaves_it_out = || idle().is_some_and(|idle| idle < limit);
+    assert!(wait_until(SOON, leaves_it_out), "{}", push.ferry.log());
+    relay.release();
+    push.client.finish(PATIENCE).well();
+    push.ferry.wait_for_transfer(STORAGE, |_| true);
+    assert_eq!(push.ferry.events("stall"), Vec::<Value>::new());
+    assert_eq!(push.ferry.fault_codes(), Vec::<String>::new());
 }
 
 #[test]

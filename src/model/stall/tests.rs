@@ -253,6 +253,22 @@ fn bytes_from_the_client_are_no_progress_while_the_origin_acknowledges_none() {
 }
 
 #[test]
+fn time_in_which_this_process_did_not_run_is_not_idle_time() {
+    let sample = sample(Stage::AwaitingHead, flow(1000, 0, KERNEL));
+    let start = Instant::now();
+    let mut watch = Watchdog::new(&sample, &LIMITS, start);
+    let idle = Duration::from_secs(10);
+    let observed = watch.observe(&sample, &LIMITS, start + idle);
+    assert!(matches!(observed, Observed::Quiet), "{observed:?}");
+    let lost = Duration::from_secs(600);
+    let now = start + idle + lost;
+    watch.not_counting(lost, now);
+    let observed = watch.observe(&sample, &LIMITS, now);
+    assert!(matches!(observed, Observed::Quiet), "{observed:?}");
+    assert_eq!(watch.idle_time(now).1, idle);
+}
+
+#[test]
 fn a_long_stall_is_reported_at_doubling_times_and_its_end_once() {
     let start = Instant::now();
     let mut stands = sample(Stage::SendingBody, flow(1_000_000, 50_000, LOST));

@@ -107,6 +107,15 @@ impl Watchdog {
         }
     }
 
+    /// Does not count the last `lost` until `now`, in which this process did not run: nobody could move anything.
+    pub(crate) fn not_counting(&mut self, lost: Duration, now: Instant) {
+        self.since = (self.since + lost).min(now);
+        if let Some(reported) = &mut self.reported {
+            reported.since = (reported.since + lost).min(now);
+        }
+        self.meter.restart(now, self.mark);
+    }
+
     /// The notice about a response that does not begin but may still come: the first after `after`, the second, with the verdict, after
     /// another quarter of `after`.
     fn notice(&mut self, sample: &Sample, limits: &StallLimits, idle: Duration) -> Observed {

@@ -118,14 +118,14 @@ impl TransferState {
             if state.closed {
                 return now + tick;
             }
+            state.watching.leave_out_lost_time(now);
             let counts = self.counters.moved();
             if self.rests() && state.watching.rest.is_unchanged(counts) && !state.is_probed() {
                 return now + REST;
             }
-            let sample = if state.watching.is_standing_still() {
-                state.detailed_sample(self)
-            } else {
-                state.sample(self)
+            let sample = match state.watching.is_standing_still() {
+                true => state.detailed_sample(self),
+                false => state.sample(self),
             };
             state.watching.checked_at = Some(now);
             let ahead = self.counters.ahead.load(Ordering::Relaxed);
@@ -151,8 +151,10 @@ impl TransferState {
             }
             let rests = state.watching.rest.at_rest && self.rest(counts);
             let latest = now + if rests { REST } else { tick };
-            let next = deadline.map_or(latest, |at| at.min(latest));
-            (event, awaited, next.max(now + Duration::from_millis(1)))
+            let soonest = now + Duration::from_millis(1);
+            let next = deadline.unwrap_or(latest).min(latest).max(soonest);
+            state.watching.next_check = Some(next);
+            (event, awaited, next)
         };
         if let Some(event) = awaited {
             self.ledger.emit(&event);
@@ -232,6 +234,7 @@ impl TransferState {
             return None;
         }
         let limits = self.about.stall.limits.at_departure();
+        state.watching.leave_out_lost_time(now);
         let watch = state.watching.watch.as_mut()?;
         let observed = watch.observe(&checked_at, &limits, now);
         let Observed::Stalled(stall) = observed else {

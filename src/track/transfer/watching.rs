@@ -53,6 +53,8 @@ impl WatchedSocket {
 pub(super) struct WatchdogState {
     pub(super) watch: Option<Watchdog>,
     pub(super) checked_at: Option<Instant>,
+    /// When the next check is due.
+    pub(super) next_check: Option<Instant>,
     pub(super) sample: Option<Sample>,
     pub(super) reported: Option<Stall>,
     /// True during a stall on which gitferry must act.
@@ -61,7 +63,21 @@ pub(super) struct WatchdogState {
     pub(super) rest: TunnelRest,
 }
 
+/// A check that is so late says that this process did not run: it was stopped (Ctrl-Z, a paused container), or the machine is overloaded.
+const LATE: Duration = Duration::from_secs(1);
+
 impl WatchdogState {
+    /// Leaves out the time in which this process did not run, where the check at `now` is late.
+    pub(super) fn leave_out_lost_time(&mut self, now: Instant) {
+        let due = self.next_check.take();
+        let lost = due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
+        if let Some(watch) = self.watch.as_mut()
+            && lost >= LATE
+        {
+            watch.not_counting(lost, now);
+        }
+    }
+
     /// The due party, how long it has not moved, and the verdict, for `status`.
     pub(super) fn status(&self, now: Instant) -> Option<(stall::Due, Duration, Option<Verdict>)> {
         let watch = self.watch.as_ref()?;
