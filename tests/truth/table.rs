@@ -10,7 +10,6 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::time::Instant;
 
 use crate::{
     causes::{After, CAUSES, Cause, WAITS},
@@ -24,8 +23,10 @@ use crate::{
 const SCALED: &str = "[stall]\nafter = \"2s\"\nconnect_after = \"2s\"\nanswer_after = \"12s\"\nclient_after = \"6s\"\n";
 const SCALED_DIAL: &str =
     "connect_timeout = \"1s\"\ngreet_timeout = \"1500ms\"\nhandshake_timeout = \"1s\"";
-/// The time until the client's first request, also on a busy machine.
+/// How much later than due a line may be on a busy machine.
 const SLACK: Duration = Duration::from_secs(10);
+/// The time until the client's first request, also on a busy machine.
+const START: Duration = Duration::from_secs(60);
 /// The row that always runs with the default limits.
 const ON_DEFAULTS: &str = "an upload without an answer";
 /// The number of concurrent cells; nearly all of them wait.
@@ -38,7 +39,7 @@ struct Cell {
     defaults: bool,
 }
 
-/// The first line of the log about the fault.
+/// The first line of the log about the fault, and how long its transfer ran or stood still before it.
 #[derive(Debug)]
 struct FirstLine {
     code: String,
@@ -145,31 +146,22 @@ fn run_cell(scene: &Scene, cell: Cell) -> Outcome {
     let victim = scene.victim(client, cause.what);
     let broken = (cause.inject)(scene, &name, victim);
     let ferry = Ferry::start(&settings(scene, &name, victim, &broken, cell.defaults));
-    let begun = Instant::now();
     let mut running = clients::start(scene, &name, &ferry, client, cause.what);
     let mut first_line: Option<FirstLine> = None;
     let mut look = || {
-        let code = first(&ferry, victim.name);
-        // The time of the first occurrence counts.
-        if code.is_some()
-            && code
-                != first_line
-                    .as_ref()
-                    .map(|first_line| first_line.code.clone())
-        {
-            let after = begun.elapsed();
-            first_line = code.map(|code| FirstLine { code, after });
-        }
+        first_line = first(&ferry, victim.name);
         let expected = cause.expected(client);
         first_line
             .as_ref()
             .is_some_and(|first_line| first_line.code != WAITS || expected == Some(WAITS))
     };
     if cause.what == Exposure::Killed {
-        wait_until(SLACK, || uploads(&ferry));
+        wait_until(START, || uploads(&ferry));
         running.end();
     }
-    wait_until(cell.deadline() + SLACK, || look() || !running.runs());
+    wait_until(START + cell.deadline() + SLACK, || {
+        look() || !running.runs()
+    });
     // The closing lines follow the response to the client; what a killed client sent is passed on first.
     if !running.runs() {
         wait_until(cell.after_its_end(), look);
@@ -221,18 +213,28 @@ fn settings(
     settings
 }
 
-/// The code of the first line about a fault of the host; where there is none, the line that its answer is awaited.
-fn first(ferry: &Ferry, host: &str) -> Option<String> {
+/// The first line about a fault of the host; where there is none, the line that its answer is awaited.
+fn first(ferry: &Ferry, host: &str) -> Option<FirstLine> {
     let log = ferry.log();
     let events = log
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut codes: Vec<String> = events
+    let mut lines: Vec<FirstLine> = events
         .filter(|event| event["host"] == host)
-        .filter_map(|event| code(&event))
+        .filter_map(|event| {
+            let (code, after) = (code(&event)?, after(&event));
+            Some(FirstLine { code, after })
+        })
         .collect();
-    let telling = codes.iter().position(|code| code != WAITS);
-    (!codes.is_empty()).then(|| codes.swap_remove(telling.unwrap_or(0)))
+    let telling = lines.iter().position(|line| line.code != WAITS);
+    (!lines.is_empty()).then(|| lines.swap_remove(telling.unwrap_or(0)))
+}
+
+/// By the daemon's own clock: the start of the client on a busy machine does not count.
+fn after(event: &Value) -> Duration {
+    let mut times = ["elapsed_ms", "idle_ms", "total_ms"].into_iter();
+    let ms = times.find_map(|name| event[name].as_u64());
+    Duration::from_millis(ms.unwrap_or_default())
 }
 
 fn code(event: &Value) -> Option<String> {
