@@ -4,11 +4,13 @@
 //! the checked file, it prints the daemon's: its environment and state directory may differ from those of this shell.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     io::{self, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::{Args, ValueHint};
@@ -17,7 +19,8 @@ use toml::{Table, Value};
 
 use super::{Failure, daemon, failure, printed};
 use crate::{
-    config::{Config, Problems},
+    config::{Config, Problems, Route},
+    model::congestion::Congestion,
     net::dial::congestion,
 };
 
@@ -66,25 +69,46 @@ fn show(args: &CheckArgs, config: &Config) -> Result<(), Failure> {
         }
         Running::NoDaemon(address) => (own, format!("this shell; no daemon answers at {address}")),
     };
-    let control = congestion::in_force(config.dial.congestion).unwrap_or_else(|error| {
-        let configured = config.dial.congestion.name().unwrap_or_default();
-        let reason = congestion::refusal(&error);
-        format!("the system default; `{configured}` cannot be set: {reason}")
-    });
+    let control = control(config.dial.congestion);
+    let of_routes = controls_of_routes(config);
     if args.json {
         let mut json = serde_json::to_value(&table)
             .map_err(|error| Failure::during("cannot show the config", error))?;
         if let Some(object) = json.as_object_mut() {
             object.insert("seen_by".into(), origin.into());
             object.insert("congestion_control".into(), control.into());
+            if !of_routes.is_empty() {
+                object.insert("congestion_control_of_routes".into(), json!(of_routes));
+            }
         }
         return print(&json);
     }
+    let of_routes: String = of_routes
+        .iter()
+        .map(|(route, control)| format!("# the same of route `{route}`: {control}\n"))
+        .collect();
     let text = format!(
-        "# as seen by {origin}\n# congestion control of outgoing connections on this machine: {control}\n{}",
+        "# as seen by {origin}\n# congestion control of outgoing connections on this machine: {control}\n{of_routes}{}",
         as_toml(&table)
     );
     printed(io::stdout().write_all(text.as_bytes()))
+}
+
+/// The congestion control that a connection beyond this machine would use.
+fn control(configured: Congestion) -> String {
+    congestion::in_force(configured).unwrap_or_else(|error| {
+        let name = configured.name().unwrap_or_default();
+        let reason = congestion::refusal(&error);
+        format!("the system default; `{name}` cannot be set: {reason}")
+    })
+}
+
+/// The same for the routes that configure another one.
+fn controls_of_routes(config: &Config) -> BTreeMap<&str, String> {
+    let routes = config.routes.iter().chain([&config.other_hosts]);
+    let differ = routes.filter(|route| route.dial.congestion != config.dial.congestion);
+    let control = |route: &Arc<Route>| control(route.dial.congestion);
+    differ.map(|route| (&*route.name, control(route))).collect()
 }
 
 /// The daemon that uses the checked config.

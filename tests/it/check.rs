@@ -181,3 +181,34 @@ fn config_prints_the_default_which_is_a_good_config() {
         .unwrap();
     assert!(checked.status.success(), "{checked:?}");
 }
+
+#[test]
+fn check_tries_the_congestion_control_of_each_route() {
+    let home = tempfile::tempdir().unwrap();
+    let route = |name: &str, more: &str| {
+        format!(
+            "[[route]]\nname = \"{name}\"\nhosts = [\"{name}.test\"]\ntls = \"tunnel\"\n\
+             upstreams = [{{ via = \"direct\" }}]\n{more}"
+        )
+    };
+    let config = format!(
+        "[listen]\naddress = \"{}\"\n[built_in]\nroutes = false\n[trust]\nplatform_roots = false\n\
+         [dial]\ncongestion = \"system\"\n{}{}",
+        free_address(),
+        route("near", ""),
+        route("far", "dial = { congestion = \"no_such_one\" }\n"),
+    );
+    fs::write(home.path().join("gitferry.toml"), config).unwrap();
+    let check = |arguments: &[&str]| {
+        let output = gitferry(home.path(), arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        text(&output).0
+    };
+    let shown = check(&["check", "gitferry.toml"]);
+    let told = "# the same of route `far`: the system default; `no_such_one` cannot be set: ";
+    assert!(shown.contains(told), "{shown}");
+    assert!(!shown.contains("`near`"), "{shown}");
+    let json: Value = serde_json::from_str(&check(&["check", "gitferry.toml", "--json"])).unwrap();
+    let of_routes = json["congestion_control_of_routes"].as_object().unwrap();
+    assert_eq!(of_routes.keys().collect::<Vec<_>>(), ["far"]);
+}

@@ -12,12 +12,13 @@ use tokio::net::TcpStream;
 use crate::{
     io::{Tcp, retransmitted},
     model::congestion::Congestion,
+    sync::Mutex,
     track::event,
 };
 
 /// Sets the algorithm of `congestion` for a connection to `peer`. Call it after connecting: a route's `congctl` overrides earlier settings.
 ///
-/// Where the algorithm is unavailable, the system's default stays. This is logged once; for `auto` only where packets are lost.
+/// Where the algorithm is unavailable, the system's default stays. This is logged once for each name; for `auto` only where packets are lost.
 pub(super) fn apply(socket: TcpStream, congestion: Congestion, peer: SocketAddr) -> Tcp {
     let Some(name) = congestion.algorithm_for(peer.ip()) else {
         return Tcp::new(socket);
@@ -28,8 +29,10 @@ pub(super) fn apply(socket: TcpStream, congestion: Congestion, peer: SocketAddr)
             Tcp::with_close_hook(socket, advise_on_loss)
         }
         Err(error) => {
-            static LOGGED: AtomicBool = AtomicBool::new(false);
-            if !LOGGED.swap(true, Ordering::Relaxed) {
+            static LOGGED: Mutex<Vec<Congestion>> = Mutex::new(Vec::new());
+            let mut logged = LOGGED.lock();
+            if !logged.contains(&congestion) {
+                logged.push(congestion);
                 event::congestion_not_set(name, &refusal(&error));
             }
             Tcp::new(socket)
