@@ -22,7 +22,7 @@ fn push(world: &World, path: &Relay, tls: &str) -> (Ferry, Finished, bool) {
     let repository = world.host.repository("handshakes");
     let settings = world
         .settings()
-        .dial("handshake_timeout = \"2s\"\nbackoff = \"50ms\"")
+        .dial("handshake_timeout = \"5s\"\nbackoff = \"50ms\"")
         .route(MAIN, tls, &["direct"], path.address);
     let ferry = Ferry::start(&settings);
     let git = world.git_over(&ferry, tls);

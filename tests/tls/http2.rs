@@ -132,21 +132,24 @@ fn a_connection_in_steady_use_outlives_its_idle_time() {
     let ferry = over_http2(&world, address);
     let url = format!("https://{MAIN}/x");
     let begun = tokio::time::Instant::now();
-    let mut asked = 0;
+    let (mut asked, mut pauses, mut last) = (0, 0, begun);
     while begun.elapsed() < Duration::from_secs(5) {
         let got = world.git().curl_by(&ferry, &[&url]).well();
         assert_eq!(got.stdout, "x");
         asked += 1;
+        // On a busy machine, curl may start so late that the use was not steady.
+        pauses += usize::from(last.elapsed() > Duration::from_millis(1500));
+        last = tokio::time::Instant::now();
     }
     let seen = log.read();
     let connections: BTreeSet<_> = seen
         .lines()
         .filter_map(|line| line.rsplit(' ').next())
         .collect();
-    assert_eq!(
-        (seen.lines().count(), connections.len()),
-        (asked, 1),
-        "{seen}"
+    assert_eq!(seen.lines().count(), asked, "{seen}");
+    assert!(
+        (1..=1 + pauses).contains(&connections.len()),
+        "{pauses} pauses\n{seen}"
     );
 }
 
