@@ -28,12 +28,10 @@ pub(crate) fn run(args: &HelpArgs, root: Command) -> Result<(), Failure> {
     let screen = screen();
     let text = match &args.topic {
         None => manual::index(&root, screen),
-        Some(topic) => find(topic, root, screen).ok_or_else(|| {
-            Failure::usage(format!(
-                "no topic, command, code, key or metric is named {topic}"
-            ))
-            .hint("`gitferry help` lists the topics")
-        })?,
+        Some(topic) => match find(topic, root.clone(), screen) {
+            Some(text) => text,
+            None => return Err(unknown(topic, &root)),
+        },
     };
     super::printed(io::stdout().write_all(text.as_bytes()))
 }
@@ -45,6 +43,16 @@ fn find(topic: &str, mut root: Command, screen: manual::Screen) -> Option<String
     manual::topic(topic, screen).or_else(|| manual::entry(topic, screen))
 }
 
+fn unknown(topic: &str, root: &Command) -> Failure {
+    let text = format!("no topic, command, code, key or metric is named {topic}");
+    Failure::usage(text).hint(match manual::nearest(topic, root) {
+        Some(near) => {
+            format!("did you mean `gitferry help {near}`? `gitferry help` lists the topics")
+        }
+        None => "`gitferry help` lists the topics".into(),
+    })
+}
+
 /// The terminal of stdout.
 fn screen() -> manual::Screen {
     let size = rt::terminal_size(io::stdout());
@@ -52,5 +60,30 @@ fn screen() -> manual::Screen {
     manual::Screen {
         width,
         styled: rt::shows_colours(io::stdout()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_topic_code_key_or_metric_gets_the_name_that_was_meant() {
+        let root = || Command::new("gitferry").subcommand(Command::new("doctor"));
+        for (typed, meant) in [
+            ("hop-refuse", "hop-refused"),
+            ("stals", "stalls"),
+            ("max_segmnet", "max_segment"),
+            ("gitferry_stall_total", "gitferry_stalls_total"),
+            ("docter", "doctor"),
+        ] {
+            let topic = Some(typed.to_owned());
+            let failure = run(&HelpArgs { topic }, root()).unwrap_err().to_string();
+            let hint = format!("did you mean `gitferry help {meant}`?");
+            assert!(failure.contains(&hint), "{failure}");
+        }
+        let topic = Some("zzzzzz".to_owned());
+        let failure = run(&HelpArgs { topic }, root()).unwrap_err().to_string();
+        assert!(!failure.contains("did you mean"), "{failure}");
     }
 }

@@ -126,7 +126,7 @@ impl Problems {
 }
 
 /// The valid name closest to a mistyped one, if one is close.
-pub(super) fn nearest<'a>(typed: &str, valid: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(typed: &str, valid: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     valid
         .map(|name| (distance(typed, name), name))
         .filter(|(distance, name)| *distance <= 1 + name.len() / 4)

@@ -68,6 +68,16 @@ fn a_push_is_rehearsed_and_the_storage_is_learned_from_the_lfs_api() {
 }
 
 #[test]
+fn a_directory_that_is_no_repository_is_answered_with_what_to_do() {
+    let world = World::new();
+    let config = world.settings().write("127.0.0.1:0");
+    let told = page(&config, &["."], world.root());
+    assert_eq!(told.status.code(), Some(2), "{told}");
+    let hint = "hint: change into a clone, or name a host: `gitferry doctor huggingface.co`";
+    assert!(told.stderr.contains(hint), "{told}");
+}
+
+#[test]
 fn a_storage_that_the_hop_refuses_is_found_before_the_push_hangs() {
     let world = World::new();
     let hop = Hop::answers_403();

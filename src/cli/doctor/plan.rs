@@ -46,6 +46,7 @@ pub(super) async fn planned(words: &[String], config: &Config) -> Result<DoctorP
             let read = Repository::read(directory).await.map_err(Failure::new)?;
             let repository = read.ok_or_else(|| {
                 Failure::usage(format!("{word} is not a repository with a remote"))
+                    .hint("change into a clone, or name a host: `gitferry doctor huggingface.co`")
             })?;
             planned.add(repository, config);
         } else {

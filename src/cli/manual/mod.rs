@@ -114,6 +114,20 @@ pub(super) fn entry(given: &str, screen: Screen) -> Option<String> {
     }
 }
 
+/// The name that [`entry`], [`topic`] or a command explains and that is most like `given`.
+pub(super) fn nearest(given: &str, root: &Command) -> Option<String> {
+    let mut names: Vec<String> = TOPICS.iter().map(|topic| topic.name.to_owned()).collect();
+    names.extend(root.get_subcommands().map(|it| it.get_name().to_owned()));
+    for topic in TOPICS {
+        for block in document::parse(&topic.markdown()) {
+            if let Block::Definitions(list) = block {
+                names.extend(list.iter().map(|it| document::plain(&it.term)));
+            }
+        }
+    }
+    config::problem::nearest(given, names.iter().map(String::as_str)).map(str::to_owned)
+}
+
 fn definitions(names: &[&str], screen: Screen) -> Option<String> {
     let names =
         |definition: &&document::Definition| names.contains(&&*document::plain(&definition.term));
