@@ -174,6 +174,15 @@ impl Browser {
         }
     }
 
+    /// The processor time of the page's main thread, in seconds.
+    pub(crate) fn processor_time(&mut self) -> f64 {
+        self.call("Performance.enable", json!({ "timeDomain": "threadTicks" }));
+        let metrics = self.call("Performance.getMetrics", json!({}));
+        let mut metrics = metrics["metrics"].as_array().unwrap().iter();
+        let used = metrics.find(|metric| metric["name"] == "TaskDuration");
+        used.unwrap()["value"].as_f64().unwrap()
+    }
+
     /// Takes a picture.
     pub(crate) fn picture(&mut self, name: &str) {
         let picture = self.call("Page.captureScreenshot", json!({ "format": "png" }));

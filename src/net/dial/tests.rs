@@ -217,10 +217,13 @@ async fn read(connection: &mut DialledConnection, count: usize) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// An address whose port is closed.
-async fn closed_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
-    listener.local_addr().unwrap()
+/// A port without a listener, reserved as long as the socket lives.
+fn closed_port() -> (socket2::Socket, SocketAddr) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 2], 0));
+    socket.bind(&any.into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
 }
 
 /// A name that is refused without a look-up, so that no test leaves the machine.

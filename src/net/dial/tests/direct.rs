@@ -9,7 +9,8 @@ async fn a_refused_first_address_is_followed_by_the_next() {
         HopBehaviour::Stay,
     ]])
     .await;
-    let route = overriding("git.example", &[closed_port().await, origin.address]);
+    let (_reserved, closed) = closed_port();
+    let route = overriding("git.example", &[closed, origin.address]);
     let (result, stages) = dial_as(&Via::Direct, "git.example:22", Scheme::Https, &route).await;
     let mut connection = result.unwrap();
     assert_eq!(connection.peer, origin.address);
@@ -25,7 +26,7 @@ async fn a_refused_first_address_is_followed_by_the_next() {
 
 #[tokio::test]
 async fn a_closed_port_is_a_refusal_on_the_origins_leg() {
-    let address = closed_port().await;
+    let (_reserved, address) = closed_port();
     let fault = err(tunnel(&Via::Direct, &address.to_string(), &route()).await);
     assert_eq!(fault.code(), "origin/connecting/refused");
     assert_eq!(fault.peer, Some(address.to_string().into()));

@@ -241,7 +241,8 @@ async fn a_reset_after_an_earlier_grant_is_a_reset_and_not_a_refusal() {
 
 #[tokio::test]
 async fn a_closed_port_of_a_hop_is_a_refusal_on_the_hops_leg() {
-    let via = hop(HopKind::Http, closed_port().await, false);
+    let (_reserved, closed) = closed_port();
+    let via = hop(HopKind::Http, closed, false);
     let fault = err(tunnel(&via, "hf.co:443", &route()).await);
     assert_eq!(fault.code(), "hop/connecting/refused");
 }
