@@ -173,7 +173,7 @@ fn why(path: &PathSummary, root: &Finding) -> String {
         ("tcp", "refused") => "nothing listens on the port".into(),
         ("tcp", "timed-out") => "the port does not answer: it is filtered".into(),
         ("tcp", "unreachable") => "the network has no route to it".into(),
-        ("hop", "hop-authentication") => format!("{proxy} {}", log_in(root)),
+        ("hop", "hop-authentication") => format!("{proxy} {}", log_in(root, &path.name.upstream)),
         ("hop", "hop-refused-403" | "socks-refused-2") => {
             format!("{proxy} does not allow this host")
         }
@@ -213,10 +213,13 @@ fn proxy_down(proxy: &str, kind: &str) -> String {
 }
 
 /// What the hop says of the credentials.
-fn log_in(root: &Finding) -> &'static str {
+fn log_in(root: &Finding, upstream: &str) -> &'static str {
     let said = root.outcome.detail.as_deref().unwrap_or_default();
     if said.contains("it offers only") {
         "requires a log-in that gitferry does not speak (NTLM, Negotiate or Digest)"
+    } else if said.contains("none are configured") && upstream.starts_with("environment") {
+        // The daemon never shows the user info of its own variables.
+        "requires a user name and a password, and this shell has none: if the daemon has them, run doctor with the same HTTPS_PROXY"
     } else if said.contains("none are configured") {
         "requires a user name and a password, and none are configured"
     } else {

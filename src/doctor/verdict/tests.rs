@@ -269,6 +269,18 @@ fn an_upload_that_is_closed_or_reset_gets_no_advice_on_packet_sizes() {
     }
 }
 
+/// The daemon has `HTTPS_PROXY=http://user:password@...`, and the shell of doctor has not: nothing is missing where it counts.
+#[test]
+fn a_password_that_only_the_daemon_may_know_is_not_called_missing() {
+    let asked = failed("hop/greeting/hop-authentication").detail("none are configured");
+    let checks = checks_of(&path("hf.co", "environment", Some(0)), vec![("hop", asked)]);
+    let broken = of(&checks).broken.unwrap();
+    assert!(
+        broken.contains("run doctor with the same HTTPS_PROXY"),
+        "{broken}"
+    );
+}
+
 #[test]
 fn where_every_route_loses_large_packets_max_segment_is_set_for_all() {
     let lost = || vec![("post-mtu", failed("origin/sending-body/timed-out"))];
