@@ -38,6 +38,8 @@ pub(crate) struct EnvironmentView {
     pub http_proxy: Option<String>,
     /// The hosts that are reached without either.
     pub no_proxy: Vec<Box<str>>,
+    /// True where one of them has a user name or a password, which are not shown.
+    pub has_credentials: bool,
 }
 }
 
@@ -61,6 +63,7 @@ impl DaemonView {
                 https_proxy: proxy(&config.environment.https),
                 http_proxy: proxy(&config.environment.http),
                 no_proxy: config.environment.no_proxy.clone(),
+                has_credentials: config.environment.has_credentials(),
             },
         }
     }

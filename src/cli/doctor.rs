@@ -146,6 +146,10 @@ async fn prepare(args: &DoctorArgs, config: Config) -> Result<PreparedRun, Failu
     let setup = ProbeSetup {
         connector,
         skew: tokio::sync::watch::Sender::default(),
+        lacks_password: about
+            .as_ref()
+            .is_ok_and(|about| about.environment.has_credentials)
+            && !config.environment.has_credentials(),
     };
     let session = Session {
         hosts: planned.hosts,

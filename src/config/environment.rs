@@ -62,6 +62,12 @@ impl Environment {
         )
     }
 
+    /// True where a proxy has credentials.
+    pub(crate) fn has_credentials(&self) -> bool {
+        let mut hops = self.https.iter().chain(&self.http);
+        hops.any(|hop| hop.credentials.is_some())
+    }
+
     /// The hop for a target, unless `no_proxy` names it.
     pub(crate) fn hop_for(&self, scheme: Scheme, target: &Target) -> Option<&Arc<Hop>> {
         let mut entries = self.no_proxy.iter();

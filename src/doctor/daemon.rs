@@ -39,6 +39,9 @@ pub(crate) struct DaemonEnvironment {
     pub http_proxy: Option<String>,
     /// The hosts that it reaches without a proxy.
     pub no_proxy: Vec<String>,
+    /// True where one of the proxies has credentials, which it does not show.
+    #[serde(default)]
+    pub has_credentials: bool,
 }
 
 /// A fault of a transfer.

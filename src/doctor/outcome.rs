@@ -43,6 +43,8 @@ pub(crate) struct CheckFacts {
     pub hides_ca: Option<&'static str>,
     /// The daemon is of another version than this command.
     pub other_version: bool,
+    /// Only the daemon has the password of the proxy.
+    pub lacks_password: bool,
     /// Recent faults of the daemon, equal ones once with their number.
     pub recent: Vec<(RecentFault, usize)>,
 }

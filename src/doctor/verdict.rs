@@ -49,7 +49,12 @@ pub(crate) struct PathSummary {
 impl PathSummary {
     /// True where no check that counts failed or is pending.
     pub(crate) fn works(&self) -> bool {
-        self.root.is_none() && !self.unfinished
+        self.root.is_none() && !self.unfinished && !self.lacks_password()
+    }
+
+    /// True where the proxy asks for a password that only the daemon has: nothing is known of the rest.
+    fn lacks_password(&self) -> bool {
+        self.facts().any(|facts| facts.lacks_password)
     }
 
     /// The result of a check.
@@ -240,7 +245,12 @@ fn works(facts: &Facts<'_>) -> String {
     let mut by_upstream: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut pushed = Vec::new();
     let mut one_family = None;
+    let mut unknown = Vec::new();
     for host in &facts.hosts {
+        let lacks_password = host.paths.iter().any(|path| path.lacks_password());
+        if host.working().is_none() && lacks_password {
+            unknown.push(sentences::host(host.name));
+        }
         if let Some(path) = host.working() {
             let name = sentences::host(host.name);
             by_upstream
@@ -265,6 +275,12 @@ fn works(facts: &Facts<'_>) -> String {
     parts.extend(one_family);
     if !pushed.is_empty() {
         parts.push(format!("a push to {} is allowed", sentences::list(&pushed)));
+    }
+    if !unknown.is_empty() {
+        parts.push(format!(
+            "{} could not be checked: only the daemon has the password of its proxy, so run doctor with the HTTPS_PROXY of the daemon",
+            sentences::list(&unknown)
+        ));
     }
     if parts.is_empty() && !facts.hosts.is_empty() {
         parts.push("nothing: no host works over the upstreams of its route".into());

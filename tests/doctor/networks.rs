@@ -18,8 +18,9 @@ use crate::{
     support::{
         background::Background,
         ca::{Flaw, TestCa},
+        ferry::Ferry,
         git_host::{GitHost, Manners},
-        hop::Hop,
+        hop::{Hop, PASSWORD, USER},
         process::ClosedPort,
         relay::Relay,
         skip::is_root,
@@ -309,4 +310,41 @@ fn a_site_whose_ipv6_is_a_black_hole_works_and_the_check_says_what_is_lost() {
     assert!(works.contains(", v6 timed-out)"), "{works}");
     assert_eq!(said.verdict("broken"), "");
     assert_eq!(said.state(MAIN, "direct", "tcp"), "warning");
+}
+
+/// The daemon was started where `HTTPS_PROXY` has a password, and doctor runs in another shell: nothing is broken.
+#[test]
+fn a_proxy_whose_password_only_the_daemon_has_is_not_called_broken() {
+    let world = World::new();
+    let hop = world.hop("http");
+    let settings = world
+        .settings()
+        .route(MAIN, "terminate", &["environment"], world.host.https);
+    let (_, place) = hop.url.split_once("://").unwrap();
+    let proxy = format!("http://{USER}:{PASSWORD}@{place}");
+    let ferry = Ferry::start_with(&settings, &[("HTTPS_PROXY", &proxy)]);
+    let config = settings.write(&ferry.address.to_string());
+    let said = doctor_by(&mut command(&config, &[MAIN]));
+    assert_eq!(said.finished.status.code(), Some(0), "{:#}", said.json);
+    assert_eq!(said.verdict("broken"), "", "{:#}", said.json);
+    let of_host = said.json["checks"].as_array().unwrap().iter();
+    let of_host = of_host.filter(|check| check["host"] == MAIN);
+    let mut unknown = 0;
+    for check in of_host {
+        let state = check["state"].as_str().unwrap();
+        assert!(!["failed", "warning"].contains(&state), "{check:#}");
+        unknown += usize::from(check["shown"] == "password unknown");
+    }
+    assert!(unknown > 3, "{:#}", said.json);
+    let works = said.verdict("works");
+    assert!(
+        works.contains("main.test could not be checked: only the daemon has the password"),
+        "{works}"
+    );
+    assert!(!works.contains("can be reached"), "{works}");
+    // In the daemon's own shell it is checked.
+    let said = doctor_by(command(&config, &[MAIN]).env("HTTPS_PROXY", &proxy));
+    let works = said.verdict("works");
+    assert!(works.contains("can be reached"), "{:#}", said.json);
+    assert!(!said.finished.stdout.contains(PASSWORD));
 }

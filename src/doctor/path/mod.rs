@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::{Dial, Hop, HttpVersion, MirrorCredentials, PeerTls, Route, Upstream, Via},
     io::{BoxIo, PathInfo, Tcp},
-    model::{Fault, Host, Leg, Scheme, Target, advice::AdviceContext},
+    model::{Fault, FaultKind, Host, Leg, Scheme, Target, advice::AdviceContext, fault::HopLogin},
     net::{
         self,
         dial::{AbsoluteForm, DialRequest, DialledConnection, trail::EMPTY_TRAIL},
@@ -40,6 +40,8 @@ pub(crate) struct ProbeSetup {
     pub connector: Connector,
     /// The difference of a site's clock, once a site has answered.
     pub skew: watch::Sender<Skew>,
+    /// True where the daemon has credentials for the proxy of its environment, and this shell has none: the daemon does not show them.
+    pub lacks_password: bool,
 }
 
 /// One host over one upstream.
@@ -259,6 +261,12 @@ impl Probe {
 
     /// A fault as an outcome, with the advice of the log.
     fn failed(&self, fault: &Fault) -> Outcome {
+        if self.lacks_password(fault) {
+            return Outcome::unmeasured("password unknown")
+                .detail("only the daemon has the password of the proxy: it does not show it")
+                .advise("run `gitferry doctor` with the HTTPS_PROXY of the daemon")
+                .fact(|facts| facts.lacks_password = true);
+        }
         let host = self.origin().1.host.to_string();
         let context = AdviceContext {
             host: &host,
@@ -271,6 +279,13 @@ impl Probe {
         outcome.code = Some(fault.code());
         outcome.advice = fault.advice(context).map(|advice| advice.text);
         outcome
+    }
+
+    /// True where the daemon would have sent the password that the hop asks for.
+    fn lacks_password(&self, fault: &Fault) -> bool {
+        self.setup.lacks_password
+            && matches!(self.upstream.via, Via::Environment(_))
+            && fault.kind == FaultKind::HopAuthentication(HopLogin::Missing)
     }
 
     fn evidence(&self) -> std::sync::MutexGuard<'_, Evidence> {

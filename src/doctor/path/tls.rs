@@ -35,9 +35,12 @@ pub(in crate::doctor) async fn small(probe: &Probe) -> CheckResult {
 pub(in crate::doctor) async fn large(probe: &Probe) -> CheckResult {
     let result = variant(probe, Hello::Large).await;
     // Only tunnelled clients send such a hello, not gitferry itself.
-    Ok(result.unwrap_or_else(|fault| Outcome {
-        state: State::Warned,
-        ..probe.failed(&fault)
+    Ok(result.unwrap_or_else(|fault| {
+        let mut outcome = probe.failed(&fault);
+        if outcome.state == State::Failed {
+            outcome.state = State::Warned;
+        }
+        outcome
     }))
 }
 
