@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use serde::Serialize;
 
-use crate::model::fields::documented;
+use crate::model::{Scheme, fields::documented};
 use crate::{config::Hop, forward::Forwarder, tls::certificate::CaCertificate};
 
 documented! {
@@ -38,8 +38,10 @@ pub(crate) struct EnvironmentView {
     pub http_proxy: Option<String>,
     /// The hosts that are reached without either.
     pub no_proxy: Vec<Box<str>>,
-    /// True where one of them has a user name or a password, which are not shown.
-    pub has_credentials: bool,
+    /// True where `https_proxy` has a user name or a password, which are not shown.
+    pub https_proxy_has_credentials: bool,
+    /// The same for `http_proxy`.
+    pub http_proxy_has_credentials: bool,
 }
 }
 
@@ -63,7 +65,8 @@ impl DaemonView {
                 https_proxy: proxy(&config.environment.https),
                 http_proxy: proxy(&config.environment.http),
                 no_proxy: config.environment.no_proxy.clone(),
-                has_credentials: config.environment.has_credentials(),
+                https_proxy_has_credentials: config.environment.has_credentials(Scheme::Https),
+                http_proxy_has_credentials: config.environment.has_credentials(Scheme::Http),
             },
         }
     }

@@ -17,7 +17,10 @@ use std::{
 };
 
 use clap::{Args, ValueHint};
-use tokio::time::Instant;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::Instant,
+};
 
 use super::{Failure, printed};
 use crate::{
@@ -146,10 +149,7 @@ async fn prepare(args: &DoctorArgs, config: Config) -> Result<PreparedRun, Failu
     let setup = ProbeSetup {
         connector,
         skew: tokio::sync::watch::Sender::default(),
-        lacks_password: about
-            .as_ref()
-            .is_ok_and(|about| about.environment.has_credentials)
-            && !config.environment.has_credentials(),
+        lacks_password: in_force::missing_passwords(&about, &config),
     };
     let session = Session {
         hosts: planned.hosts,
@@ -173,13 +173,14 @@ async fn prepare(args: &DoctorArgs, config: Config) -> Result<PreparedRun, Failu
 /// Runs the session until it ends, the deadline passes or the user presses Ctrl-C; true for Ctrl-C.
 async fn watch(session: &Session, args: &DoctorArgs) -> Result<bool, Failure> {
     let mut display = live::Display::new(args.json);
+    // Registered before anything runs: until then, the signal ends the process.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::new)?;
     let mut running = std::pin::pin!(tokio::time::timeout(DEADLINE, session.run()));
-    let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     let interrupted = loop {
         let changed = session.results.changed();
         tokio::select! {
             _ = &mut running => break false,
-            _ = &mut interrupt => break true,
+            _ = interrupt.recv() => break true,
             () = changed => {}
             () = tokio::time::sleep(live::RENEWAL) => {}
         }

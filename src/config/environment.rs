@@ -62,10 +62,13 @@ impl Environment {
         )
     }
 
-    /// True where a proxy has credentials.
-    pub(crate) fn has_credentials(&self) -> bool {
-        let mut hops = self.https.iter().chain(&self.http);
-        hops.any(|hop| hop.credentials.is_some())
+    /// True where the proxy for targets of `scheme` has credentials.
+    pub(crate) fn has_credentials(&self, scheme: Scheme) -> bool {
+        let hop = match scheme {
+            Scheme::Http => &self.http,
+            Scheme::Https => &self.https,
+        };
+        hop.as_ref().is_some_and(|hop| hop.credentials.is_some())
     }
 
     /// The hop for a target, unless `no_proxy` names it.

@@ -39,9 +39,12 @@ pub(crate) struct DaemonEnvironment {
     pub http_proxy: Option<String>,
     /// The hosts that it reaches without a proxy.
     pub no_proxy: Vec<String>,
-    /// True where one of the proxies has credentials, which it does not show.
+    /// True where the proxy for `https://` targets has credentials, which it does not show.
     #[serde(default)]
-    pub has_credentials: bool,
+    pub https_proxy_has_credentials: bool,
+    /// The same for `http://` targets.
+    #[serde(default)]
+    pub http_proxy_has_credentials: bool,
 }
 
 /// A fault of a transfer.

@@ -96,7 +96,7 @@ pub struct Shared {
     pub shutdown: Shutdown,
 }
 
-/// The most responses that are read to their end after their client has left: their connections are beyond the limit on clients.
+/// The most responses that are read to their end after their client has left: nobody waits for them.
 const MAX_RESTS: usize = 64;
 
 impl Default for Shared {

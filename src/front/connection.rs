@@ -58,14 +58,21 @@ pub(super) async fn linger(mut socket: Tcp) {
     let _ = tokio::time::timeout(LINGER, reading).await;
 }
 
-/// Drives a server connection: the first step of shutdown ends it when it is idle, the second at once; so does `idle`, with the requests
-/// that arrive until the client knows.
+/// How a connection ends that was idle for too long.
+pub(super) enum IdleEnd {
+    /// At once: no request arrived.
+    AtOnce,
+    /// With the requests that arrive until the client knows.
+    Gracefully,
+}
+
+/// Drives a server connection: the first step of shutdown ends it when it is idle, the second at once; `idle` ends it, too.
 pub(super) async fn run<C>(
     mut connection: Pin<&mut C>,
     graceful_shutdown: fn(Pin<&mut C>),
     client: SocketAddr,
     shutdown: &Shutdown,
-    idle: impl Future<Output = ()>,
+    idle: impl Future<Output = IdleEnd>,
 ) -> Result<(), hyper::Error>
 where
     C: Future<Output = Result<(), hyper::Error>>,
@@ -80,7 +87,10 @@ where
                 }
                 return ended;
             }
-            () = &mut idle, if !is_idle => {
+            end = &mut idle, if !is_idle => {
+                if matches!(end, IdleEnd::AtOnce) {
+                    return Ok(());
+                }
                 is_idle = true;
                 graceful_shutdown(connection.as_mut());
             }

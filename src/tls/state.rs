@@ -53,7 +53,7 @@ fn check_owner(directory: &Path, users: StateUsers) -> Result<(), CaError> {
         return Err(CaError::new(directory, "it is not a directory"));
     }
     // As `/tmp`: a `chown` or `chmod` would break other programs.
-    if found.mode() & STICKY != 0 {
+    if found.mode() & STICKY != 0 && found.mode() & 0o002 != 0 {
         let advice =
             format!("set `directory` of `[state]` to one of your own, such as {path}/gitferry");
         return Err(CaError::new(directory, "all users share it").with_advice(advice));

@@ -348,3 +348,22 @@ fn a_proxy_whose_password_only_the_daemon_has_is_not_called_broken() {
     assert!(works.contains("can be reached"), "{:#}", said.json);
     assert!(!said.finished.stdout.contains(PASSWORD));
 }
+
+/// The password of another proxy is no reason to leave this one unchecked.
+#[test]
+fn a_proxy_for_which_the_daemon_has_no_password_either_is_broken() {
+    let world = World::new();
+    let hop = world.hop("http");
+    let settings = world
+        .settings()
+        .route(MAIN, "terminate", &["environment"], world.host.https);
+    let other = format!("http://{USER}:{PASSWORD}@proxy.test:3128");
+    let variables = [("HTTPS_PROXY", hop.url.as_str()), ("http_proxy", &other)];
+    let ferry = Ferry::start_with(&settings, &variables);
+    let config = settings.write(&ferry.address.to_string());
+    let broken = doctor_by(&mut command(&config, &[MAIN])).broken();
+    assert!(
+        broken.contains("requires a user name and a password"),
+        "{broken}"
+    );
+}

@@ -6,7 +6,11 @@ use http_body_util::{BodyExt, Empty};
 use hyper::{Request, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
-use tokio::{io::AsyncWriteExt, sync::oneshot, time::Instant};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::oneshot,
+    time::Instant,
+};
 use tokio_rustls::TlsConnector;
 use tokio_util::bytes::Bytes;
 
@@ -44,6 +48,22 @@ async fn a_download_that_pauses_is_not_closed_for_a_client_that_waits_for_a_slot
     client.read_until("rest").await;
     drop(client);
     assert!(waits.read_until("\r\n\r\nok").await.contains(" 200 "));
+}
+
+/// `head_timeout` is 5 s here.
+#[tokio::test]
+async fn a_client_that_negotiates_http2_and_says_nothing_has_one_head_timeout() {
+    let routes = "[[route]]\nname = \"main.test\"\nrole = \"other\"\nhosts = [\"main.test\"]\ntls = \"terminate\"\n\
+                  http = \"2\"\nupstreams = [{ via = \"direct\" }]\n";
+    let world = World::with(routes).await;
+    let mut config = trusting(&world);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let tunnel = world.tunnel("main.test:443").await.0;
+    let name = ServerName::try_from("main.test").unwrap();
+    let tls = TlsConnector::from(Arc::new(config)).connect(name, tunnel);
+    let mut tls = soon("a handshake", tls).await.unwrap();
+    assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let _ = soon("the end", tls.read_to_end(&mut Vec::new())).await;
 }
 
 /// `idle_timeout` is 5 s here.

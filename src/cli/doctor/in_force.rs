@@ -9,6 +9,7 @@ use crate::{
         daemon::{DaemonAddress, DaemonEnvironment, DaemonInfo},
         same_place,
     },
+    model::Scheme,
 };
 
 /// The running daemon's config where its file can be read; else the loaded one.
@@ -56,4 +57,22 @@ fn with_user_info(url: String) -> Option<String> {
     ];
     let mut own = names.iter().filter_map(|name| env::var(name).ok());
     Some(own.find(|own| same_place(own, &url)).unwrap_or(url))
+}
+
+/// The schemes whose proxy has credentials in the daemon's environment and none in this shell.
+pub(super) fn missing_passwords(
+    about: &Result<DaemonInfo, Arc<io::Error>>,
+    config: &Config,
+) -> Vec<Scheme> {
+    let Ok(DaemonInfo { environment, .. }) = about else {
+        return Vec::new();
+    };
+    let there = [
+        (Scheme::Https, environment.https_proxy_has_credentials),
+        (Scheme::Http, environment.http_proxy_has_credentials),
+    ];
+    let missing = there.into_iter().filter(|(scheme, has_credentials)| {
+        *has_credentials && !config.environment.has_credentials(*scheme)
+    });
+    missing.map(|(scheme, _)| scheme).collect()
 }

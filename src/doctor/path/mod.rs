@@ -40,8 +40,9 @@ pub(crate) struct ProbeSetup {
     pub connector: Connector,
     /// The difference of a site's clock, once a site has answered.
     pub skew: watch::Sender<Skew>,
-    /// True where the daemon has credentials for the proxy of its environment, and this shell has none: the daemon does not show them.
-    pub lacks_password: bool,
+    /// The schemes for whose targets the daemon has credentials for the proxy of its environment, and this shell has none: the daemon does not
+    /// show them.
+    pub lacks_password: Vec<Scheme>,
 }
 
 /// One host over one upstream.
@@ -283,7 +284,7 @@ impl Probe {
 
     /// True where the daemon would have sent the password that the hop asks for.
     fn lacks_password(&self, fault: &Fault) -> bool {
-        self.setup.lacks_password
+        self.setup.lacks_password.contains(&self.origin().0)
             && matches!(self.upstream.via, Via::Environment(_))
             && fault.kind == FaultKind::HopAuthentication(HopLogin::Missing)
     }

@@ -135,6 +135,16 @@ impl OriginBody {
         Some(Arc::clone(&open.exchange.forwarder))
     }
 
+    /// The request's body is not wanted, and its place among the route's uploads is free for the client's next one.
+    fn release_upload(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.exchange.outgoing.place = None;
+            if let Some(gate) = &open.exchange.outgoing.gate {
+                gate.refuse();
+            }
+        }
+    }
+
     /// True where the response is small, as far as its length is known.
     fn is_small(&self) -> bool {
         self.got <= SMALL && self.promised.is_none_or(|promised| promised <= SMALL)

@@ -62,6 +62,7 @@ where
     O: AsyncRead + AsyncWrite + Unpin + ?Sized,
 {
     let (mut upward, mut downward) = (Direction::default(), Direction::default());
+    downward.turn = Turn::after(down.load(Ordering::Relaxed));
     let mut limit = None;
     poll_fn(|cx| {
         let before = (upward.progress(), downward.progress());
@@ -156,7 +157,7 @@ impl Direction {
             }
         };
         if self.progress() != before {
-            other.turn.end();
+            other.turn.end(self.turn.bytes);
         }
         polled
     }

@@ -9,7 +9,7 @@ use hyper::server::conn::http2;
 use hyper_util::rt::TokioTimer;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::{config::Listen, net::listen::Slot, rt::Tasks};
+use crate::{config::Listen, front::connection::IdleEnd, net::listen::Slot, rt::Tasks};
 
 /// How often a silent client is pinged, and how long it has to answer: a vanished client occupies a slot.
 const PING: Duration = Duration::from_secs(20);
@@ -36,14 +36,19 @@ pub(super) fn builder(tasks: Tasks, max_head: usize) -> http2::Builder<Tasks> {
 }
 
 /// Completes where no request arrives within `head_timeout`, and later where none was answered for `idle_timeout`.
-pub(super) async fn idle_too_long(listen: &Listen, slot: &Slot, request_seen: &AtomicBool) {
+pub(super) async fn idle_too_long(
+    listen: &Listen,
+    slot: &Slot,
+    request_seen: &AtomicBool,
+) -> IdleEnd {
     sleep(listen.head_timeout).await;
     while request_seen.load(Ordering::Relaxed) {
         let now = Instant::now();
         let end = slot.idle_since().unwrap_or(now) + listen.idle_timeout;
         if end <= now {
-            return;
+            return IdleEnd::Gracefully;
         }
         sleep_until(end).await;
     }
+    IdleEnd::AtOnce
 }

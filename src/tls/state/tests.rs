@@ -59,6 +59,13 @@ fn a_directory_that_all_users_share_is_refused_and_its_mode_is_left_alone() {
 }
 
 #[test]
+fn a_directory_of_ones_own_may_have_the_sticky_bit() {
+    let state = with_ca();
+    fs::set_permissions(state.path(), fs::Permissions::from_mode(0o1700)).unwrap();
+    check(state.path(), StateUsers::Owner).unwrap();
+}
+
+#[test]
 fn a_directory_of_another_user_is_refused_but_root_may_rotate_its_ca() {
     if !is_root("only root can give a directory away") {
         return;

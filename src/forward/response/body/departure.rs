@@ -82,11 +82,12 @@ impl Body for ClientBody {
 impl Drop for ClientBody {
     fn drop(&mut self) {
         if self.head_suffices
-            && let Some(body) = self.body.take()
+            && let Some(mut body) = self.body.take()
             && let Some(forwarder) = body.forwarder()
             && body.is_small()
             && let Ok(place) = Arc::clone(&forwarder.shared.rests).try_acquire_owned()
         {
+            body.release_upload();
             let tasks = forwarder.shared.tasks.clone();
             tasks.spawn(async move {
                 read_rest(body, &forwarder).await;

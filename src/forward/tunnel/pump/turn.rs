@@ -10,7 +10,7 @@ const MAX_SMALL: usize = 16 * 1024;
 #[derive(Default)]
 pub(super) struct Turn {
     pub(super) bytes: usize,
-    /// The bytes of the last turn before this one.
+    /// The bytes since the other side last sent more than a few control bytes, without those of this turn.
     before: usize,
     tls: bool,
     /// The last bytes, of any turn, are a close_notify.
@@ -18,6 +18,14 @@ pub(super) struct Turn {
 }
 
 impl Turn {
+    /// Of a side of which `bytes` were delivered before.
+    pub(super) fn after(bytes: u64) -> Self {
+        Self {
+            before: usize::try_from(bytes).unwrap_or(usize::MAX),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn add(&mut self, bytes: &[u8]) {
         if self.bytes == 0 {
             // A record of alerts or of encrypted data.
@@ -33,11 +41,12 @@ impl Turn {
         });
     }
 
-    /// The other side sends.
-    pub(super) fn end(&mut self) {
-        if self.bytes > 0 {
-            self.before = self.bytes;
-        }
+    /// The other side sends; so far only `others` bytes. The end of TLS, or what HTTP/2 sends while it receives, does not end a response.
+    pub(super) fn end(&mut self, others: usize) {
+        self.before = match others {
+            0..=MAX_CLOSE => self.before.saturating_add(self.bytes),
+            _ => 0,
+        };
         (self.bytes, self.tls) = (0, false);
     }
 
@@ -48,7 +57,8 @@ impl Turn {
     /// True where the other side does not miss these bytes although it closed its socket. `left` is true for a client that ended TLS, which
     /// ended the turn before.
     pub(super) fn is_dispensable(&self, left: bool) -> bool {
-        self.is_tls_close() || left && self.before.saturating_add(self.bytes) <= MAX_SMALL
+        let response = self.before.saturating_add(self.bytes);
+        self.is_tls_close() || left && (1..=MAX_SMALL).contains(&response)
     }
 }
 
@@ -88,11 +98,36 @@ mod tests {
     }
 
     #[test]
+    fn only_a_small_response_is_dispensable_to_a_client_that_left() {
+        let is_dispensable = |turns: &[(usize, usize)]| {
+            let mut turn = Turn::default();
+            for (bytes, others) in turns {
+                turn.add(&vec![0x17; *bytes]);
+                turn.end(*others);
+            }
+            turn.is_dispensable(true)
+        };
+        assert!(is_dispensable(&[(300, 24)]));
+        assert!(
+            is_dispensable(&[(900_000, 700), (300, 24)]),
+            "its second request"
+        );
+        assert!(!is_dispensable(&[(900_000, 24)]));
+        // WINDOW_UPDATE, and GOAWAY before close_notify.
+        assert!(!is_dispensable(&[(900_000, 35), (300, 39), (0, 24)]));
+        assert!(!is_dispensable(&[]), "no response");
+        assert!(
+            !is_dispensable(&[(4_000, 700), (0, 24)]),
+            "no response to its request"
+        );
+    }
+
+    #[test]
     fn a_close_notify_at_the_end_is_recognised_and_other_records_are_not() {
         let ends = |parts: &[&[u8]]| {
             let mut turn = Turn::default();
             parts.iter().for_each(|part| turn.add(part));
-            turn.end();
+            turn.end(0);
             turn.ends_tls
         };
         let record =
